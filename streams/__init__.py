@@ -1,0 +1,1 @@
+"""The Faust app that routes requests."""

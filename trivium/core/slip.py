@@ -1,0 +1,166 @@
+"""The journey as a value, the steps it asks for, and the facts it is decided on."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+from trivium.core.decision import Classification, Decision
+from trivium.core.outcome import Answer, Attempt, CacheNote, Outcome, RefusedCandidate, Terminal
+from trivium.core.policy import Route, Target, TaskSpec
+from trivium.core.request import Request
+
+
+class ContentType(Enum):
+    """How a request came, and how it is answered."""
+
+    PROTOBUF = "application/protobuf"
+    JSON = "application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class CacheScope:
+    """Under what the cache is asked and written.
+
+    `hash` covers tenant, subject where the task's answers are about someone, task type, what shapes the answers,
+    and the earlier turns; `question` is the text that is compared."""
+
+    hash: str
+    question: str
+    semantic: bool
+    read: bool
+    write: bool
+    ttl_s: int
+    corpus: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Journey:
+    """The whole life of a request. On the wire: request + slip. Instants are epoch ms of the broker's clock."""
+
+    request: Request
+    task: TaskSpec
+    route: Route
+    decision: Decision
+    arrived_ms: int
+    deadline_ms: int
+    position: int = 0
+    attempts: tuple[Attempt, ...] = ()
+    earlier: Outcome | None = None
+    """At most one answer that was below its bar, kept in case nothing better comes."""
+    reply_topic: str = ""
+    content_type: ContentType = ContentType.PROTOBUF
+    body_hash: str = ""
+    cache: CacheScope | None = None
+    spare: bool = False
+    retry_tokens: float = 0.0
+    refused_candidates: tuple[RefusedCandidate, ...] = ()
+    traceparent: str = ""
+    unknown: bytes = b""
+    """Slip fields of a newer writer, carried along untouched."""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a tier is given: all it needs, and no policy."""
+
+    request: Request
+    attempt: int
+    target: Target
+    task: TaskSpec
+    deadline_ms: int
+
+
+# --- steps ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Ask this target; the attempt in the journey is open with this deadline."""
+
+    journey: Journey
+    work: Work
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The journey is over. `write` is set when the answer may be put into the cache."""
+
+    terminal: Terminal
+    decision: Decision
+    request: Request
+    reply_topic: str
+    content_type: ContentType
+    write: CacheScope | None = None
+
+
+Step = Call | End
+
+
+# --- facts ---------------------------------------------------------------------------------------------------------
+
+
+class Health(Enum):
+    """What the pulse says of a target."""
+
+    UP = "up"
+    OPEN = "open"
+    """Its breaker is open."""
+    SILENT = "silent"
+    """No pulse for a session timeout."""
+
+
+@dataclass(frozen=True, slots=True)
+class TargetFacts:
+    """How a target is right now. Waits and latencies in ms."""
+
+    health: Health = Health.UP
+    queue_wait_ms: int = 0
+    p95_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CacheHit:
+    """A cached answer that serves."""
+
+    answer: Answer
+    note: CacheNote
+    refused: tuple[RefusedCandidate, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CacheMiss:
+    """Nothing serves; what was near and why it did not."""
+
+    refused: tuple[RefusedCandidate, ...] = ()
+
+
+def nothing_cached(_scope: CacheScope) -> CacheHit | CacheMiss:
+    """The cache of a mesh without one."""
+    return CacheMiss()
+
+
+def unclassified(_text: str) -> Classification | None:
+    """The classifier of a mesh without one."""
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """All that a decision looks at beside request and policy. Pure given its two look-ups, which are asked at most
+    once each, and only when the stage is reached."""
+
+    now_ms: int
+    targets: Mapping[str, TargetFacts] = field(default_factory=dict)
+    """A target that is not in it is UP: unknown is not ill (a mesh that has just started has seen no pulse)."""
+    classify: Callable[[str], Classification | None] = unclassified
+    lookup: Callable[[CacheScope], CacheHit | CacheMiss] = nothing_cached
+    over_quota: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """How the request came in: what the door knows and the body does not say."""
+
+    content_type: ContentType = ContentType.PROTOBUF
+    body_hash: str = ""
+    traceparent: str = ""

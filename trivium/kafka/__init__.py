@@ -1,0 +1,1 @@
+"""Kafka plumbing of the kernel: records, producer, outbox, consumers, views of topics."""

@@ -1,0 +1,168 @@
+"""The one way to produce: idempotent, acknowledged by all replicas, and never waiting without a bound.
+
+aiokafka's own `send_and_wait` and `stop` hang for as long as the broker is gone (aiokafka #1101), and one
+failed batch can kill its sender for good. This wrapper bounds the first and replaces the second.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from typing import Final, Self
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError, KafkaTimeoutError
+from aiokafka.structs import RecordMetadata
+
+from trivium.core.errors import Unreachable
+from trivium.kafka.record import Record
+
+_LOG = logging.getLogger(__name__)
+
+MAX_RECORD_BYTES: Final = 1_000_000
+"""Just under Kafka's default `message.max.bytes` (1,048,588): what is larger is refused before it is sent."""
+
+
+_LAST_WAIT_S: Final = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class ProducerOptions:
+    """How to produce. Times are ms."""
+
+    client_id: str = "trivium"
+    linger_ms: int = 0
+    """0 is best under load too: one request a broker is in flight, and what arrives meanwhile is one batch."""
+    max_batch_bytes: int = 131_072
+    max_record_bytes: int = MAX_RECORD_BYTES
+    request_timeout_ms: int = 10_000
+    start_timeout_ms: int = 8_000
+    stop_timeout_ms: int = 5_000
+
+
+class Producer:
+    """An `AIOKafkaProducer` with bounded waits that can be replaced when its sender died."""
+
+    def __init__(self, bootstrap: str, options: ProducerOptions | None = None) -> None:
+        """`bootstrap`: `host:port[,host:port]`."""
+        self._bootstrap = bootstrap
+        self._options = options or ProducerOptions()
+        self._client: AIOKafkaProducer | None = None
+        self._renewing = asyncio.Lock()
+        self._failed: set[AIOKafkaProducer] = set()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    async def start(self) -> None:
+        """Connect. Raises Unreachable within `start_timeout_ms`."""
+        if self._client is None:
+            self._client = await self._connected()
+
+    async def stop(self) -> None:
+        """Send what is pending and close, or give up after `stop_timeout_ms`: then its fate is unknown."""
+        client, self._client = self._client, None
+        if client is not None:
+            await self._close(client)
+
+    async def send(self, record: Record) -> asyncio.Future[RecordMetadata]:
+        """Hand over one record; the future ends when all replicas have it.
+
+        Waits only while the partition's batch is full. Raises aiokafka's MessageSizeTooLargeError for what is
+        larger than `max_record_bytes`, KafkaTimeoutError when nothing moves.
+        """
+        client = self._require()
+        try:
+            async with asyncio.timeout(self._options.request_timeout_ms / 1000):
+                future: asyncio.Future[RecordMetadata] = await client.send(
+                    record.topic, record.value, record.key, record.partition, record.timestamp_ms, record.headers
+                )
+        except TimeoutError as error:
+            raise KafkaTimeoutError(f"no room for a record of {record.topic}") from error
+        except AssertionError as error:
+            raise KafkaError(f"{record.topic} has no partition {record.partition}") from error
+        return future
+
+    async def publish(self, record: Record, timeout_ms: int) -> RecordMetadata:
+        """Produce one record and wait until the broker has it.
+
+        Raises KafkaTimeoutError after `timeout_ms`: it is then unknown whether the broker has the record.
+        """
+        try:
+            async with asyncio.timeout(timeout_ms / 1000):
+                return await (await self.send(record))
+        except TimeoutError as error:
+            raise KafkaTimeoutError(f"{record.topic}: not confirmed in {timeout_ms} ms") from error
+
+    @property
+    def alive(self) -> bool:
+        """Whether the sender still runs; when not, `renew` is needed."""
+        client = self._client
+        if client is None:
+            return False
+        task = client._sender.sender_task
+        return task is not None and not task.done()
+
+    async def renew(self) -> None:
+        """Replace a client whose sender died. Records without a confirmation must be sent again by their owner."""
+        async with self._renewing:
+            if self.alive:
+                return
+            fresh = await self._connected()
+            old, self._client = self._client, fresh
+            if old is not None:
+                _LOG.warning("the producer's sender died; it was replaced")
+                await self._close(old)
+
+    def _require(self) -> AIOKafkaProducer:
+        if self._client is None:
+            raise KafkaError("the producer is not started")
+        return self._client
+
+    async def _connected(self) -> AIOKafkaProducer:
+        options = self._options
+        client = AIOKafkaProducer(
+            bootstrap_servers=self._bootstrap,
+            client_id=options.client_id,
+            acks="all",
+            enable_idempotence=True,
+            linger_ms=options.linger_ms,
+            max_batch_size=options.max_batch_bytes,
+            max_request_size=options.max_record_bytes,
+            request_timeout_ms=options.request_timeout_ms,
+        )
+        try:
+            async with asyncio.timeout(options.start_timeout_ms / 1000):
+                await client.start()
+        except (KafkaError, OSError, TimeoutError) as error:
+            await self._close(client)
+            raise Unreachable(f"no Kafka broker answers at {self._bootstrap}: {error!r}") from error
+        except BaseException:
+            await self._close(client)
+            raise
+        return client
+
+    async def _close(self, client: AIOKafkaProducer) -> None:
+        if not await _ended(client.flush(), self._options.stop_timeout_ms / 1000):
+            _LOG.warning("records were not confirmed in %d ms and given up", self._options.stop_timeout_ms)
+            await _give_up(client)
+        await _ended(client.stop(), _LAST_WAIT_S)
+
+
+async def _ended(work: Awaitable[None], timeout_s: float) -> bool:
+    try:
+        async with asyncio.timeout(timeout_s):
+            await work
+    except (KafkaError, OSError, TimeoutError) as error:
+        return not isinstance(error, TimeoutError)
+    return True
+
+
+async def _give_up(client: AIOKafkaProducer) -> None:
+    """End what waits for a broker that is gone. The sender goes first: it puts failed batches back."""
+    await _ended(client._sender.close(), _LAST_WAIT_S)
+    client._message_accumulator.fail_all(KafkaTimeoutError("the producer was closed before the broker confirmed"))

@@ -1,0 +1,95 @@
+"""The topics of the mesh: names, who partitions them by what, and how long they keep."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+
+from trivium.core.policy import Tier
+
+PARTITIONS = 12
+"""For all topics; never changed in place, because home partitions are a hash modulo this number."""
+
+REQUESTS = "trivium.requests"
+OUTCOMES = "trivium.outcomes"
+RESPONSES = "trivium.responses"
+REPLIES_PREFIX = "trivium.replies."
+LEDGER = "trivium.ledger"
+CACHE = "trivium.cache"
+DOCUMENTS = "trivium.documents"
+PULSE = "trivium.pulse"
+DEADLETTER = "trivium.deadletter"
+
+HEADER_TRACEPARENT = "traceparent"
+HEADER_TRACESTATE = "tracestate"
+HEADER_CONTENT_TYPE = "content-type"
+HEADER_SCHEMA = "schema"
+"""Full name of the protobuf message in the value: trivium.v1.Terminal."""
+HEADER_FORWARDED = "forwarded"
+"""A request that was found away from home and sent there, once."""
+HEADER_REPLAY = "replay"
+"""On replies: the replay number of the identity, so that the router's memory needs no parsing."""
+HEADER_KIND = "kind"
+"""On replies: the terminal's kind."""
+
+DAY_MS = 86_400_000
+
+
+class Lane(Enum):
+    """The three topics of work that a tier has."""
+
+    MAIN = ""
+    RESTRICTED = ".restricted"
+    SPARE = ".spare"
+
+
+class Keep(Enum):
+    """Kafka's cleanup.policy."""
+
+    DELETE = "delete"
+    COMPACT = "compact"
+    COMPACT_DELETE = "compact,delete"
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A topic as it must be on the broker."""
+
+    name: str
+    partitions: int
+    keep: Keep
+    retention_ms: int
+    """-1: for ever."""
+
+
+def work(tier: Tier, lane: Lane = Lane.MAIN) -> str:
+    """trivium.work.<tier>[.restricted|.spare]"""
+    return f"trivium.work.{tier.value}{lane.value}"
+
+
+def attempts(tier: Tier) -> str:
+    """trivium.attempts.<tier>"""
+    return f"trivium.attempts.{tier.value}"
+
+
+def lanes(tier: Tier) -> tuple[str, ...]:
+    """The work topics that a tier reads. The cloud has no restricted lane: it does not exist for it."""
+    readable = (Lane.MAIN, Lane.SPARE) if tier is Tier.CLOUD else (Lane.MAIN, Lane.RESTRICTED, Lane.SPARE)
+    return tuple(work(tier, lane) for lane in readable)
+
+
+def all_topics(reply_topics: Iterable[str], partitions: int = PARTITIONS) -> tuple[Topic, ...]:
+    """Every topic of a mesh whose tenants answer to `reply_topics`."""
+    delete = Keep.DELETE
+    replies = sorted({RESPONSES, *reply_topics})
+    return (
+        Topic(REQUESTS, partitions, delete, 7 * DAY_MS),
+        *(Topic(name, partitions, delete, 2 * DAY_MS) for tier in Tier for name in lanes(tier)),
+        Topic(OUTCOMES, partitions, delete, 2 * DAY_MS),
+        *(Topic(attempts(tier), partitions, delete, 2 * DAY_MS) for tier in Tier),
+        *(Topic(name, partitions, delete, 7 * DAY_MS) for name in replies),
+        Topic(LEDGER, partitions, delete, 30 * DAY_MS),
+        Topic(CACHE, partitions, Keep.COMPACT_DELETE, 30 * DAY_MS),
+        Topic(DOCUMENTS, partitions, Keep.COMPACT, -1),
+        Topic(PULSE, 1, Keep.COMPACT_DELETE, DAY_MS // 24),
+        Topic(DEADLETTER, partitions, delete, 30 * DAY_MS),
+    )

@@ -1,0 +1,163 @@
+"""Every setting of every process: frozen dataclasses, read once at process entry from TRIVIUM_ variables."""
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, TypeVar, get_type_hints
+
+from trivium.core.errors import BadSetting
+
+S = TypeVar("S")
+
+
+def setting(name: str, default: Any, doc: str) -> Any:
+    """A field that is read from TRIVIUM_<name>; the doc stands in the README's table."""
+    return field(default=default, metadata={"env": f"TRIVIUM_{name}", "doc": doc})
+
+
+@dataclass(frozen=True, slots=True)
+class KafkaSettings:
+    """Where the log is, and how patient we are with it."""
+
+    bootstrap: str = setting("KAFKA", "localhost:9092", "Kafka bootstrap servers, comma-separated")
+    partitions: int = setting("PARTITIONS", 12, "partitions of every topic; never changed in place")
+    replication: int = setting("REPLICATION", 1, "replication factor when `trivium topics` creates")
+    fetch_max_wait_ms: int = setting("FETCH_MAX_WAIT_MS", 10, "longest wait of a fetch; the embedded broker answers only then")
+    session_timeout_ms: int = setting("SESSION_TIMEOUT_MS", 10_000, "consumer-group session timeout, and how long a pulse counts")
+    heartbeat_ms: int = setting("HEARTBEAT_MS", 3_000, "consumer-group heartbeat")
+    max_message_bytes: int = setting("MAX_MESSAGE_BYTES", 4_000_000, "largest record that is produced")
+    connect_timeout_ms: int = setting("CONNECT_TIMEOUT_MS", 8_000, "how long a start waits for a broker before it says so and leaves")
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessSettings:
+    """What every process has."""
+
+    instance: str = setting("INSTANCE", "", "name of this instance; default service-host-pid")
+    policy: str = setting("POLICY", "examples/support/policy.yaml", "the policy file; reloaded when it changes")
+    otlp: str = setting("OTLP", "", "OTLP/gRPC endpoint for traces (http://host:4317); empty: no traces")
+    ops_port: int = setting("OPS_PORT", 0, "HTTP port of /metrics, /ready and /live; 0: any free port")
+    log_level: str = setting("LOG_LEVEL", "INFO", "DEBUG, INFO, WARNING or ERROR")
+    capture_prompts: bool = setting("CAPTURE_PROMPTS", False, "put prompts and answers into spans")
+    drain_ms: int = setting("DRAIN_MS", 25_000, "how long a stopping process finishes what it has begun")
+    host: str = setting("HOST", "127.0.0.1", "interface that ports are opened on")
+
+
+@dataclass(frozen=True, slots=True)
+class RouterSettings:
+    """streams/"""
+
+    cache_semantic: bool = setting("CACHE_SEMANTIC", True, "look up similar questions, not only equal ones")
+    embedder: str = setting("EMBEDDER", "", "URL of a text-embeddings-inference server; empty: the bundled static vectors")
+    verifier: str = setting("VERIFIER", "", "verifier model of `trivium train-cache`; empty: the shipped one")
+    datadir: str = setting("DATADIR", "", "Faust's working folder; empty: a temporary one")
+    watchdog_ms: int = setting("WATCHDOG_MS", 60_000, "lag without progress for so long: the process leaves")
+
+
+@dataclass(frozen=True, slots=True)
+class GatewaySettings:
+    """services/gateway"""
+
+    port: int = setting("GATEWAY_PORT", 7300, "gRPC port of the gateway; 0: any free port")
+    processes: int = setting("GATEWAY_PROCESSES", 1, "worker processes that share the port (SO_REUSEPORT)")
+    finetuned: str = setting("FINETUNED", "localhost:7301", "address of the fine-tuned tier")
+    retrieval: str = setting("RETRIEVAL", "localhost:7302", "address of the retrieval tier")
+    cloud: str = setting("CLOUD", "localhost:7303", "address of the cloud tier")
+
+
+@dataclass(frozen=True, slots=True)
+class TierSettings:
+    """What the three tiers have in common."""
+
+    slots: int = setting("SLOTS", 64, "calls at once in one instance of a tier")
+    processes: int = setting("TIER_PROCESSES", 1, "worker processes that share the tier's gRPC port (SO_REUSEPORT)")
+    kafka_worker: bool = setting("KAFKA_WORKER", True, "consume the work topics; false: serve gRPC only")
+
+
+@dataclass(frozen=True, slots=True)
+class FinetunedSettings:
+    """services/finetuned"""
+
+    port: int = setting("FINETUNED_PORT", 7301, "gRPC port of the fine-tuned tier; 0: any free port")
+    wire: str = setting("FINETUNED_WIRE", "tgi", "tgi (huggingface_hub) or openai (vLLM, SGLang, llama.cpp, TGI's chat route)")
+    url: str = setting("FINETUNED_URL", "http://localhost:8080", "base URL of the model server")
+    key: str = setting("FINETUNED_KEY", "", "bearer token of the model server")
+    search: str = setting("SEARCH", "localhost:7302", "retrieval service behind the tool search_documents")
+
+
+@dataclass(frozen=True, slots=True)
+class RetrievalSettings:
+    """services/retrieval"""
+
+    port: int = setting("RETRIEVAL_PORT", 7302, "gRPC port of the retrieval tier; 0: any free port")
+    milvus: str = setting("MILVUS", "./milvus.db", "Milvus URI, or a file name for Milvus Lite")
+    milvus_token: str = setting("MILVUS_TOKEN", "", "user:password or API key of Milvus")
+    generator: str = setting("GENERATOR", "localhost:7301", "address of the fine-tuned tier, the default generator")
+    generator_cloud: str = setting("GENERATOR_CLOUD", "localhost:7303", "address of the cloud tier, for targets that generate there")
+    embedder: str = setting("EMBEDDER", "", "URL of a text-embeddings-inference server; empty: the bundled static vectors")
+
+
+@dataclass(frozen=True, slots=True)
+class CloudSettings:
+    """services/cloud"""
+
+    port: int = setting("CLOUD_PORT", 7303, "gRPC port of the cloud tier; 0: any free port")
+    key: str = setting("CLOUD_KEY", "", "Anthropic API key")
+    url: str = setting("CLOUD_URL", "https://api.anthropic.com", "base URL of the Anthropic API, without /v1")
+
+
+@dataclass(frozen=True, slots=True)
+class ToolSettings:
+    """The command line."""
+
+    endpoint: str = setting("GATEWAY", "localhost:7300", "gateway that `trivium ask` and `trivium ingest` speak to")
+    traces: str = setting("TRACES", "", "Jaeger query API that `trivium trace` asks (http://host:16686)")
+    tenant: str = setting("TENANT", "acme", "tenant of the command line")
+
+
+ALL: tuple[type, ...] = (
+    KafkaSettings, ProcessSettings, RouterSettings, GatewaySettings, TierSettings,
+    FinetunedSettings, RetrievalSettings, CloudSettings, ToolSettings,
+)  # fmt: skip
+
+
+def read(cls: type[S], environ: Mapping[str, str]) -> S:
+    """One settings class from the environment. BadSetting when a value is of the wrong kind or a name is unknown."""
+    refuse_unknown(environ)
+    hints = get_type_hints(cls)
+    values: dict[str, Any] = {}
+    for f in fields(cls):  # type: ignore[arg-type]
+        name = f.metadata["env"]
+        if name in environ:
+            values[f.name] = _convert(name, environ[name], hints[f.name])
+    return cls(**values)
+
+
+def refuse_unknown(environ: Mapping[str, str]) -> None:
+    """A TRIVIUM_ variable that nothing reads is a typo: say which, and what may have been meant."""
+    known = sorted({f.metadata["env"] for cls in ALL for f in fields(cls)})
+    for name in sorted(environ):
+        if name.startswith("TRIVIUM_") and name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            raise BadSetting(f"{name} is not a setting" + (f"; did you mean {near[0]}?" if near else "; see the README's table"))
+
+
+def _convert(name: str, text: str, kind: type) -> Any:
+    if kind is bool:
+        return _flag(name, text)
+    if kind is not int:
+        return text
+    try:
+        number = int(text)
+    except ValueError:
+        raise BadSetting(f"{name} must be a whole number, not {text!r}") from None
+    if number < 0:
+        raise BadSetting(f"{name} must not be negative, but is {number}")
+    return number
+
+
+def _flag(name: str, text: str) -> bool:
+    words = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+    if text.lower() not in words:
+        raise BadSetting(f"{name} must be true or false, not {text!r}")
+    return words[text.lower()]

@@ -1,0 +1,227 @@
+from trivium.v1 import journey_pb2 as _journey_pb2
+from trivium.v1 import outcome_pb2 as _outcome_pb2
+from trivium.v1 import request_pb2 as _request_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class LedgerRecord(_message.Message):
+    __slots__ = ("role", "terminal", "decision", "team", "application", "use_case", "end_user", "user_tier", "sensitivity", "endpoint", "door", "stray", "at_ms")
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    TERMINAL_FIELD_NUMBER: _ClassVar[int]
+    DECISION_FIELD_NUMBER: _ClassVar[int]
+    TEAM_FIELD_NUMBER: _ClassVar[int]
+    APPLICATION_FIELD_NUMBER: _ClassVar[int]
+    USE_CASE_FIELD_NUMBER: _ClassVar[int]
+    END_USER_FIELD_NUMBER: _ClassVar[int]
+    USER_TIER_FIELD_NUMBER: _ClassVar[int]
+    SENSITIVITY_FIELD_NUMBER: _ClassVar[int]
+    ENDPOINT_FIELD_NUMBER: _ClassVar[int]
+    DOOR_FIELD_NUMBER: _ClassVar[int]
+    STRAY_FIELD_NUMBER: _ClassVar[int]
+    AT_MS_FIELD_NUMBER: _ClassVar[int]
+    role: str
+    terminal: _outcome_pb2.Terminal
+    decision: _journey_pb2.Decision
+    team: str
+    application: str
+    use_case: str
+    end_user: str
+    user_tier: str
+    sensitivity: str
+    endpoint: str
+    door: str
+    stray: _outcome_pb2.Outcome
+    at_ms: int
+    def __init__(self, role: _Optional[str] = ..., terminal: _Optional[_Union[_outcome_pb2.Terminal, _Mapping]] = ..., decision: _Optional[_Union[_journey_pb2.Decision, _Mapping]] = ..., team: _Optional[str] = ..., application: _Optional[str] = ..., use_case: _Optional[str] = ..., end_user: _Optional[str] = ..., user_tier: _Optional[str] = ..., sensitivity: _Optional[str] = ..., endpoint: _Optional[str] = ..., door: _Optional[str] = ..., stray: _Optional[_Union[_outcome_pb2.Outcome, _Mapping]] = ..., at_ms: _Optional[int] = ...) -> None: ...
+
+class AttemptRecord(_message.Message):
+    __slots__ = ("state", "identity", "attempt", "execution", "target", "instance", "at_ms", "usage", "cost_micro_dollars", "fault", "team", "application", "use_case", "end_user", "user_tier", "task_type", "door")
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    IDENTITY_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    EXECUTION_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    INSTANCE_FIELD_NUMBER: _ClassVar[int]
+    AT_MS_FIELD_NUMBER: _ClassVar[int]
+    USAGE_FIELD_NUMBER: _ClassVar[int]
+    COST_MICRO_DOLLARS_FIELD_NUMBER: _ClassVar[int]
+    FAULT_FIELD_NUMBER: _ClassVar[int]
+    TEAM_FIELD_NUMBER: _ClassVar[int]
+    APPLICATION_FIELD_NUMBER: _ClassVar[int]
+    USE_CASE_FIELD_NUMBER: _ClassVar[int]
+    END_USER_FIELD_NUMBER: _ClassVar[int]
+    USER_TIER_FIELD_NUMBER: _ClassVar[int]
+    TASK_TYPE_FIELD_NUMBER: _ClassVar[int]
+    DOOR_FIELD_NUMBER: _ClassVar[int]
+    state: str
+    identity: _request_pb2.Identity
+    attempt: int
+    execution: int
+    target: str
+    instance: str
+    at_ms: int
+    usage: _outcome_pb2.Usage
+    cost_micro_dollars: int
+    fault: str
+    team: str
+    application: str
+    use_case: str
+    end_user: str
+    user_tier: str
+    task_type: str
+    door: str
+    def __init__(self, state: _Optional[str] = ..., identity: _Optional[_Union[_request_pb2.Identity, _Mapping]] = ..., attempt: _Optional[int] = ..., execution: _Optional[int] = ..., target: _Optional[str] = ..., instance: _Optional[str] = ..., at_ms: _Optional[int] = ..., usage: _Optional[_Union[_outcome_pb2.Usage, _Mapping]] = ..., cost_micro_dollars: _Optional[int] = ..., fault: _Optional[str] = ..., team: _Optional[str] = ..., application: _Optional[str] = ..., use_case: _Optional[str] = ..., end_user: _Optional[str] = ..., user_tier: _Optional[str] = ..., task_type: _Optional[str] = ..., door: _Optional[str] = ...) -> None: ...
+
+class CacheEntry(_message.Message):
+    __slots__ = ("id", "scope", "tenant", "task_type", "question", "embedding", "fingerprint", "answer", "tier", "target", "made_for", "made_ms", "expires_ms", "tags", "corpus", "corpus_epoch", "cost_micro_dollars", "drop")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    SCOPE_FIELD_NUMBER: _ClassVar[int]
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    TASK_TYPE_FIELD_NUMBER: _ClassVar[int]
+    QUESTION_FIELD_NUMBER: _ClassVar[int]
+    EMBEDDING_FIELD_NUMBER: _ClassVar[int]
+    FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
+    ANSWER_FIELD_NUMBER: _ClassVar[int]
+    TIER_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    MADE_FOR_FIELD_NUMBER: _ClassVar[int]
+    MADE_MS_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_MS_FIELD_NUMBER: _ClassVar[int]
+    TAGS_FIELD_NUMBER: _ClassVar[int]
+    CORPUS_FIELD_NUMBER: _ClassVar[int]
+    CORPUS_EPOCH_FIELD_NUMBER: _ClassVar[int]
+    COST_MICRO_DOLLARS_FIELD_NUMBER: _ClassVar[int]
+    DROP_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    scope: str
+    tenant: str
+    task_type: str
+    question: str
+    embedding: bytes
+    fingerprint: str
+    answer: _outcome_pb2.Answer
+    tier: str
+    target: str
+    made_for: _request_pb2.Identity
+    made_ms: int
+    expires_ms: int
+    tags: _containers.RepeatedScalarFieldContainer[str]
+    corpus: str
+    corpus_epoch: int
+    cost_micro_dollars: int
+    drop: CacheDrop
+    def __init__(self, id: _Optional[str] = ..., scope: _Optional[str] = ..., tenant: _Optional[str] = ..., task_type: _Optional[str] = ..., question: _Optional[str] = ..., embedding: _Optional[bytes] = ..., fingerprint: _Optional[str] = ..., answer: _Optional[_Union[_outcome_pb2.Answer, _Mapping]] = ..., tier: _Optional[str] = ..., target: _Optional[str] = ..., made_for: _Optional[_Union[_request_pb2.Identity, _Mapping]] = ..., made_ms: _Optional[int] = ..., expires_ms: _Optional[int] = ..., tags: _Optional[_Iterable[str]] = ..., corpus: _Optional[str] = ..., corpus_epoch: _Optional[int] = ..., cost_micro_dollars: _Optional[int] = ..., drop: _Optional[_Union[CacheDrop, _Mapping]] = ...) -> None: ...
+
+class CacheDrop(_message.Message):
+    __slots__ = ("tenant", "tag", "task_type", "document", "corpus", "scope", "before_ms")
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    TAG_FIELD_NUMBER: _ClassVar[int]
+    TASK_TYPE_FIELD_NUMBER: _ClassVar[int]
+    DOCUMENT_FIELD_NUMBER: _ClassVar[int]
+    CORPUS_FIELD_NUMBER: _ClassVar[int]
+    SCOPE_FIELD_NUMBER: _ClassVar[int]
+    BEFORE_MS_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    tag: str
+    task_type: str
+    document: str
+    corpus: str
+    scope: str
+    before_ms: int
+    def __init__(self, tenant: _Optional[str] = ..., tag: _Optional[str] = ..., task_type: _Optional[str] = ..., document: _Optional[str] = ..., corpus: _Optional[str] = ..., scope: _Optional[str] = ..., before_ms: _Optional[int] = ...) -> None: ...
+
+class DocumentRecord(_message.Message):
+    __slots__ = ("tenant", "corpus", "document", "version", "state", "passages", "epoch", "at_ms", "new_passages", "fingerprint")
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    CORPUS_FIELD_NUMBER: _ClassVar[int]
+    DOCUMENT_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    PASSAGES_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    AT_MS_FIELD_NUMBER: _ClassVar[int]
+    NEW_PASSAGES_FIELD_NUMBER: _ClassVar[int]
+    FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    corpus: str
+    document: str
+    version: str
+    state: str
+    passages: int
+    epoch: int
+    at_ms: int
+    new_passages: _containers.RepeatedScalarFieldContainer[bytes]
+    fingerprint: str
+    def __init__(self, tenant: _Optional[str] = ..., corpus: _Optional[str] = ..., document: _Optional[str] = ..., version: _Optional[str] = ..., state: _Optional[str] = ..., passages: _Optional[int] = ..., epoch: _Optional[int] = ..., at_ms: _Optional[int] = ..., new_passages: _Optional[_Iterable[bytes]] = ..., fingerprint: _Optional[str] = ...) -> None: ...
+
+class Pulse(_message.Message):
+    __slots__ = ("instance", "service", "at_ms", "policy_revision", "targets", "in_flight", "slots", "draining")
+    INSTANCE_FIELD_NUMBER: _ClassVar[int]
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    AT_MS_FIELD_NUMBER: _ClassVar[int]
+    POLICY_REVISION_FIELD_NUMBER: _ClassVar[int]
+    TARGETS_FIELD_NUMBER: _ClassVar[int]
+    IN_FLIGHT_FIELD_NUMBER: _ClassVar[int]
+    SLOTS_FIELD_NUMBER: _ClassVar[int]
+    DRAINING_FIELD_NUMBER: _ClassVar[int]
+    instance: str
+    service: str
+    at_ms: int
+    policy_revision: int
+    targets: _containers.RepeatedCompositeFieldContainer[TargetPulse]
+    in_flight: int
+    slots: int
+    draining: bool
+    def __init__(self, instance: _Optional[str] = ..., service: _Optional[str] = ..., at_ms: _Optional[int] = ..., policy_revision: _Optional[int] = ..., targets: _Optional[_Iterable[_Union[TargetPulse, _Mapping]]] = ..., in_flight: _Optional[int] = ..., slots: _Optional[int] = ..., draining: _Optional[bool] = ...) -> None: ...
+
+class TargetPulse(_message.Message):
+    __slots__ = ("target", "breaker", "queue_wait_ms", "p50_ms", "p95_ms", "in_flight")
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    BREAKER_FIELD_NUMBER: _ClassVar[int]
+    QUEUE_WAIT_MS_FIELD_NUMBER: _ClassVar[int]
+    P50_MS_FIELD_NUMBER: _ClassVar[int]
+    P95_MS_FIELD_NUMBER: _ClassVar[int]
+    IN_FLIGHT_FIELD_NUMBER: _ClassVar[int]
+    target: str
+    breaker: str
+    queue_wait_ms: int
+    p50_ms: int
+    p95_ms: int
+    in_flight: int
+    def __init__(self, target: _Optional[str] = ..., breaker: _Optional[str] = ..., queue_wait_ms: _Optional[int] = ..., p50_ms: _Optional[int] = ..., p95_ms: _Optional[int] = ..., in_flight: _Optional[int] = ...) -> None: ...
+
+class DeadLetter(_message.Message):
+    __slots__ = ("reason", "topic", "partition", "offset", "key", "value", "headers", "at_ms", "identity", "id")
+    class HeadersEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    TOPIC_FIELD_NUMBER: _ClassVar[int]
+    PARTITION_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    HEADERS_FIELD_NUMBER: _ClassVar[int]
+    AT_MS_FIELD_NUMBER: _ClassVar[int]
+    IDENTITY_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    reason: _outcome_pb2.Reason
+    topic: str
+    partition: int
+    offset: int
+    key: bytes
+    value: bytes
+    headers: _containers.ScalarMap[str, str]
+    at_ms: int
+    identity: _request_pb2.Identity
+    id: str
+    def __init__(self, reason: _Optional[_Union[_outcome_pb2.Reason, _Mapping]] = ..., topic: _Optional[str] = ..., partition: _Optional[int] = ..., offset: _Optional[int] = ..., key: _Optional[bytes] = ..., value: _Optional[bytes] = ..., headers: _Optional[_Mapping[str, str]] = ..., at_ms: _Optional[int] = ..., identity: _Optional[_Union[_request_pb2.Identity, _Mapping]] = ..., id: _Optional[str] = ...) -> None: ...
