@@ -9,6 +9,7 @@ from aiokafka.errors import KafkaTimeoutError, MessageSizeTooLargeError
 
 from infra.broker import EmbeddedBroker
 from trivium.core.errors import Unreachable
+from trivium.core.murmur2 import partition_of
 from trivium.kafka.outbox import Outbox, OutboxOptions
 from trivium.kafka.producer import Producer, ProducerOptions
 from trivium.kafka.record import Record
@@ -43,7 +44,7 @@ async def contents(broker: EmbeddedBroker, topic: str) -> list[list[bytes]]:
         await consumer.stop()
 
 
-def keep(refused: Record, error: Exception) -> Sequence[Record]:
+def keep(refused: Record, error: BaseException) -> Sequence[Record]:
     raise AssertionError(f"{refused.topic} was refused: {error}")
 
 
@@ -58,6 +59,14 @@ async def test_stages_arrive_where_they_were_sent(broker: EmbeddedBroker) -> Non
     assert sorted(done) == list(range(300))
     assert await contents(broker, "one") == [[b"%d" % n for n in range(300) if n % 3 == p] for p in range(3)]
     assert sum(map(len, await contents(broker, "two"))) == 300
+
+
+async def test_a_key_decides_the_partition_as_it_does_in_java(broker: EmbeddedBroker) -> None:
+    keys = [b"acme/%d" % number for number in range(40)]
+    async with Producer(broker.bootstrap) as producer:
+        for key in keys:
+            sent = await producer.publish(Record("two", key, key), 5000)
+            assert sent.partition == partition_of(key, 12)
 
 
 async def test_a_broker_that_comes_back_gets_everything_once(broker: EmbeddedBroker) -> None:
@@ -83,9 +92,9 @@ async def test_a_sender_that_died_is_replaced_and_nothing_is_lost(broker: Embedd
 
 
 async def test_a_record_larger_than_the_limit_is_replaced(broker: EmbeddedBroker) -> None:
-    refused: list[Exception] = []
+    refused: list[BaseException] = []
 
-    def replace(record: Record, error: Exception) -> Sequence[Record]:
+    def replace(record: Record, error: BaseException) -> Sequence[Record]:
         refused.append(error)
         return [Record(record.topic, record.key, b"too_large", (), record.partition)]
 

@@ -43,7 +43,7 @@ def record(name: str) -> Record:
     return Record("t", name.encode(), b"v", partition=0)
 
 
-def no_refusal(refused: Record, error: Exception) -> Sequence[Record]:
+def no_refusal(refused: Record, error: BaseException) -> Sequence[Record]:
     raise AssertionError(f"{refused} was refused: {error}")
 
 
@@ -94,9 +94,9 @@ async def test_a_failed_record_goes_again_and_done_waits_for_it() -> None:
 
 async def test_a_refused_record_is_replaced_inside_its_stage() -> None:
     producer, done = Scripted([MessageSizeTooLargeError("1 MB")]), asyncio.Event()
-    seen: list[tuple[Record, Exception]] = []
+    seen: list[tuple[Record, BaseException]] = []
 
-    def replace(refused: Record, error: Exception) -> Sequence[Record]:
+    def replace(refused: Record, error: BaseException) -> Sequence[Record]:
         seen.append((refused, error))
         return [record("too_large")]
 

@@ -14,7 +14,7 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol, Self
+from typing import Any, Final, Protocol, Self
 
 from aiokafka.errors import (
     InvalidTopicError,
@@ -35,10 +35,12 @@ _NEVER: Final = (
     InvalidTopicError,
     TopicAuthorizationFailedError,
 )
+_PASSING: Final = (KafkaError, OSError, TimeoutError)
 _REPLACEMENTS: Final = 2
 _WATCH_S: Final = 0.25
+_WARN_EVERY_S: Final = 5.0
 
-OnRefused = Callable[[Record, Exception], Sequence[Record]]
+OnRefused = Callable[[Record, BaseException], Sequence[Record]]
 """Given a record that can never be produced and why; returns what to produce in its place, in the same stage."""
 
 
@@ -113,6 +115,7 @@ class Outbox:
         self._empty = asyncio.Event()
         self._empty.set()
         self._closed = False
+        self._warned = float("-inf")
         self._tasks: list[asyncio.Task[None]] = []
         self.failed: asyncio.Future[None] = self._loop.create_future()
         """Ends with an exception when effects cannot be written any more; the owner leaves the process."""
@@ -162,7 +165,8 @@ class Outbox:
         """Wait until everything that was put is done. False after `timeout_ms`, or when the outbox failed."""
         waiting = asyncio.ensure_future(self._empty.wait())
         try:
-            await asyncio.wait([waiting, self.failed], timeout=timeout_ms / 1000, return_when=asyncio.FIRST_COMPLETED)
+            both: list[asyncio.Future[Any]] = [waiting, self.failed]
+            await asyncio.wait(both, timeout=timeout_ms / 1000, return_when=asyncio.FIRST_COMPLETED)
         finally:
             waiting.cancel()
         return self._empty.is_set()
@@ -204,12 +208,12 @@ class Outbox:
             self._next_stage(parcel)
 
     def _unsent(self, flight: _Flight, error: BaseException) -> None:
-        if isinstance(error, _NEVER):
-            self._refuse(flight, error)
-        else:
+        if isinstance(error, _PASSING) and not isinstance(error, _NEVER):
             self._again(flight, error)
+        else:
+            self._refuse(flight, error)
 
-    def _refuse(self, flight: _Flight, error: Exception) -> None:
+    def _refuse(self, flight: _Flight, error: BaseException) -> None:
         del self._flights[flight]
         if flight.replaced >= _REPLACEMENTS:
             self._fail(Unreachable(f"{flight.record.topic}: the replacement of a refused record is refused: {error}"))
@@ -227,8 +231,9 @@ class Outbox:
         options = self._options
         pause_ms = min(options.backoff_ms << min(flight.attempts, 16), options.backoff_most_ms)
         flight.attempts += 1
-        if flight.attempts == 1:
-            _LOG.warning("a record for %s was not confirmed and goes again: %r", flight.record.topic, error)
+        if self._loop.time() - self._warned > _WARN_EVERY_S:
+            self._warned = self._loop.time()
+            _LOG.warning("records are not confirmed and go again, one for %s: %r", flight.record.topic, error)
         self._loop.call_later(pause_ms / 1000, self._enqueue, flight)
 
     def _fail(self, error: Exception) -> None:

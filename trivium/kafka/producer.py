@@ -6,7 +6,8 @@ failed batch can kill its sender for good. This wrapper bounds the first and rep
 
 import asyncio
 import logging
-from collections.abc import Awaitable
+import random
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from typing import Final, Self
 
@@ -15,6 +16,7 @@ from aiokafka.errors import KafkaError, KafkaTimeoutError
 from aiokafka.structs import RecordMetadata
 
 from trivium.core.errors import Unreachable
+from trivium.core.murmur2 import partition_of
 from trivium.kafka.record import Record
 
 _LOG = logging.getLogger(__name__)
@@ -79,7 +81,7 @@ class Producer:
         try:
             async with asyncio.timeout(self._options.request_timeout_ms / 1000):
                 future: asyncio.Future[RecordMetadata] = await client.send(
-                    record.topic, record.value, record.key, record.partition, record.timestamp_ms, record.headers
+                    record.topic, record.value, record.key, record.partition, record.timestamp_ms, list(record.headers)
                 )
         except TimeoutError as error:
             raise KafkaTimeoutError(f"no room for a record of {record.topic}") from error
@@ -134,6 +136,7 @@ class Producer:
             max_batch_size=options.max_batch_bytes,
             max_request_size=options.max_record_bytes,
             request_timeout_ms=options.request_timeout_ms,
+            partitioner=_partition,
         )
         try:
             async with asyncio.timeout(options.start_timeout_ms / 1000):
@@ -151,6 +154,13 @@ class Producer:
             _LOG.warning("records were not confirmed in %d ms and given up", self._options.stop_timeout_ms)
             await _give_up(client)
         await _ended(client.stop(), _LAST_WAIT_S)
+
+
+def _partition(key: bytes | None, every: Sequence[int], available: Sequence[int]) -> int:
+    """Kafka's default choice: by the key when there is one, else any that has a leader."""
+    if key is None:
+        return random.choice(available or every)
+    return every[partition_of(key, len(every))]
 
 
 async def _ended(work: Awaitable[None], timeout_s: float) -> bool:

@@ -1,0 +1,1 @@
+"""What the mesh runs on: the embedded broker, stand-ins, and files for real servers."""
