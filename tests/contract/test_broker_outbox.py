@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from functools import partial
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -33,7 +34,8 @@ async def contents(broker: EmbeddedBroker, topic: str) -> list[list[bytes]]:
         partitions = [TopicPartition(topic, number) for number in range(broker.topics[topic])]
         consumer.assign(partitions)
         ends = await consumer.end_offsets(partitions)
-        await consumer.seek_to_beginning()
+        for partition in partitions:
+            consumer.seek(partition, 0)
         found: list[list[bytes]] = [[] for _ in partitions]
         async with asyncio.timeout(10):
             while sum(map(len, found)) < sum(ends.values()):
@@ -54,7 +56,7 @@ async def test_stages_arrive_where_they_were_sent(broker: EmbeddedBroker) -> Non
         for number in range(300):
             first = Record("one", b"k", b"%d" % number, (("h", b"v"),), number % 3)
             second = Record("two", b"k", b"%d" % number, (), number % 12)
-            outbox.put([[first], [second]], lambda number=number: done.append(number))
+            outbox.put([[first], [second]], partial(done.append, number))
         assert await outbox.drain(10_000)
     assert sorted(done) == list(range(300))
     assert await contents(broker, "one") == [[b"%d" % n for n in range(300) if n % 3 == p] for p in range(3)]
