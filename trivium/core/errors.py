@@ -10,6 +10,7 @@ TriviumError
 """
 
 from trivium.core.outcome import Fault, Reason
+from trivium.core.request import Identity
 
 
 class TriviumError(Exception):
@@ -19,9 +20,11 @@ class TriviumError(Exception):
 class BadRequest(TriviumError):
     """The request cannot be accepted; `reason` says what, where, and what is right."""
 
-    def __init__(self, reason: Reason) -> None:
+    def __init__(self, reason: Reason, identity: Identity | None = None) -> None:
         super().__init__(reason.message)
         self.reason = reason
+        self.identity = identity
+        """Who can be told; None when it could not be read."""
 
 
 class Undecodable(BadRequest):

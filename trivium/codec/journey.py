@@ -1,0 +1,268 @@
+"""Policy parts, slips, work and decisions."""
+
+from functools import lru_cache
+
+from trivium.codec.outcome import (
+    attempt_from,
+    attempt_to,
+    outcome_from,
+    outcome_to,
+    refused_from,
+    refused_to,
+)
+from trivium.codec.request import output_from, output_to, request_from, request_to
+from trivium.codec.wire import unknown_of, word
+from trivium.core.decision import Classification, Decision, DecisionLine, Forbidden, ForbiddenBy, Source
+from trivium.core.outcome import Outcome
+from trivium.core.policy import Leg, OnAmbiguous, Prices, Target, TaskSpec, Tier
+from trivium.core.slip import CacheScope, Call, ContentType, Journey, Work
+from trivium.v1 import journey_pb2 as pb
+from trivium.v1 import request_pb2
+
+MEMO = 1024
+"""Targets and task specs are few and travel with every record: their conversions are remembered."""
+
+
+def prices_from(m: pb.Prices) -> Prices:
+    return Prices(
+        m.input_per_million,
+        m.output_per_million,
+        m.cache_read_per_million,
+        m.cache_write_per_million,
+        m.embedding_per_million,
+        m.per_request,
+        m.fixed_per_month,
+    )
+
+
+def prices_to(p: Prices) -> pb.Prices:
+    return pb.Prices(
+        input_per_million=p.input_per_million,
+        output_per_million=p.output_per_million,
+        cache_read_per_million=p.cache_read_per_million,
+        cache_write_per_million=p.cache_write_per_million,
+        embedding_per_million=p.embedding_per_million,
+        per_request=p.per_request,
+        fixed_per_month=p.fixed_per_month,
+    )
+
+
+def target_from(m: pb.Target) -> Target:
+    return _target_from(m.SerializeToString(deterministic=True))
+
+
+@lru_cache(MEMO)
+def _target_from(wire: bytes) -> Target:
+    m = pb.Target.FromString(wire)
+    return Target(
+        name=m.name,
+        tier=word(Tier, m.tier, "target.tier", Tier.FINETUNED),
+        model=m.model,
+        adapter=m.adapter,
+        prices=prices_from(m.prices),
+        context_window=m.context_window,
+        max_output_tokens=m.max_output_tokens,
+        formats=tuple(m.formats),
+        tools=m.tools,
+        generator=target_from(m.generator) if m.HasField("generator") else None,
+        on_ambiguous=word(OnAmbiguous, m.on_ambiguous, "target.on_ambiguous", OnAmbiguous.RETRY),
+        streams=m.streams,
+    )
+
+
+@lru_cache(MEMO)
+def target_to(t: Target) -> pb.Target:
+    """Shared: callers put it into another message (which copies) and never change it."""
+    return pb.Target(
+        name=t.name,
+        tier=t.tier.value,
+        model=t.model,
+        adapter=t.adapter,
+        prices=prices_to(t.prices),
+        context_window=t.context_window,
+        max_output_tokens=t.max_output_tokens,
+        formats=t.formats,
+        tools=t.tools,
+        generator=None if t.generator is None else target_to(t.generator),
+        on_ambiguous=t.on_ambiguous.value,
+        streams=t.streams,
+    )
+
+
+def spec_from(m: pb.TaskSpec) -> TaskSpec:
+    return _spec_from(m.SerializeToString(deterministic=True))
+
+
+@lru_cache(MEMO)
+def _spec_from(wire: bytes) -> TaskSpec:
+    m = pb.TaskSpec.FromString(wire)
+    return TaskSpec(
+        name=m.name,
+        system=m.system,
+        output=output_from(m.output),
+        max_output_tokens=m.max_output_tokens,
+        temperature=m.temperature if m.HasField("temperature") else None,
+        corpus=m.corpus,
+        search_documents=m.search_documents,
+        passages=m.passages,
+        context_budget_tokens=m.context_budget_tokens,
+        relevance_cut=m.relevance_cut,
+        slots=m.slots,
+    )
+
+
+@lru_cache(MEMO)
+def spec_to(s: TaskSpec) -> pb.TaskSpec:
+    """Shared, like target_to."""
+    return pb.TaskSpec(
+        name=s.name,
+        system=s.system,
+        output=output_to(s.output),
+        max_output_tokens=s.max_output_tokens,
+        temperature=s.temperature,
+        corpus=s.corpus,
+        search_documents=s.search_documents,
+        passages=s.passages,
+        context_budget_tokens=s.context_budget_tokens,
+        relevance_cut=s.relevance_cut,
+        slots=s.slots,
+    )
+
+
+def classification_from(m: pb.Classification) -> Classification:
+    return Classification(m.task_type, m.confidence, m.complexity, m.novel)
+
+
+def classification_to(c: Classification) -> pb.Classification:
+    return pb.Classification(task_type=c.task_type, confidence=c.confidence, complexity=c.complexity, novel=c.novel)
+
+
+def decision_from(m: pb.Decision) -> Decision:
+    return Decision(
+        policy_revision=m.policy_revision,
+        policy_fingerprint=m.policy_fingerprint,
+        source=word(Source, m.source, "decision.source", Source.DEFAULT),
+        task_type=m.task_type,
+        rule=m.rule,
+        classification=classification_from(m.classification) if m.HasField("classification") else None,
+        prompt_tokens=m.prompt_tokens,
+        candidates=tuple(m.candidates),
+        forbidden=tuple(
+            Forbidden(f.target, word(ForbiddenBy, f.by, "forbidden.by", ForbiddenBy.HEALTH), f.why) for f in m.forbidden
+        ),
+        experiment=m.experiment,
+        arm=m.arm,
+        probability=m.probability,
+        lines=tuple(DecisionLine(line.stage, line.text) for line in m.lines),
+    )
+
+
+def decision_to(d: Decision) -> pb.Decision:
+    return pb.Decision(
+        policy_revision=d.policy_revision,
+        policy_fingerprint=d.policy_fingerprint,
+        source=d.source.value,
+        task_type=d.task_type,
+        rule=d.rule,
+        classification=None if d.classification is None else classification_to(d.classification),
+        prompt_tokens=d.prompt_tokens,
+        candidates=d.candidates,
+        forbidden=[pb.Forbidden(target=f.target, by=f.by.value, why=f.why) for f in d.forbidden],
+        experiment=d.experiment,
+        arm=d.arm,
+        probability=d.probability,
+        lines=[pb.DecisionLine(stage=line.stage, text=line.text) for line in d.lines],
+    )
+
+
+def scope_from(m: pb.CacheScope) -> CacheScope:
+    return CacheScope(m.hash, m.question, m.semantic, m.read, m.write, m.ttl_s, m.corpus)
+
+
+def scope_to(s: CacheScope) -> pb.CacheScope:
+    return pb.CacheScope(
+        hash=s.hash, question=s.question, semantic=s.semantic, read=s.read, write=s.write, ttl_s=s.ttl_s, corpus=s.corpus
+    )
+
+
+def journey_from(request: request_pb2.Request, slip: pb.Slip) -> Journey:
+    """A journey as it stood when its slip was written."""
+    return Journey(
+        request=request_from(request),
+        task=spec_from(slip.task),
+        route=tuple(Leg(target_from(g.target), g.bar if g.HasField("bar") else None) for g in slip.route),
+        decision=decision_from(slip.decision),
+        arrived_ms=slip.arrived_ms,
+        deadline_ms=slip.deadline_ms,
+        position=slip.position,
+        attempts=tuple(attempt_from(a) for a in slip.attempts),
+        earlier=outcome_from(slip.earlier) if slip.HasField("earlier") else None,
+        reply_topic=slip.reply_topic,
+        content_type=word(ContentType, slip.content_type, "slip.content_type", ContentType.PROTOBUF),
+        body_hash=slip.body_hash,
+        cache=scope_from(slip.cache) if slip.HasField("cache") else None,
+        spare=slip.spare,
+        retry_tokens=slip.retry_tokens,
+        refused_candidates=tuple(refused_from(r) for r in slip.refused_candidates),
+        traceparent=slip.traceparent,
+        unknown=unknown_of(slip),
+    )
+
+
+def slip_to(j: Journey) -> pb.Slip:
+    """The journey without its request, which travels beside it."""
+    slip = pb.Slip(
+        task_type=j.task.name,
+        route=[pb.Leg(target=target_to(leg.target), bar=leg.bar) for leg in j.route],
+        position=j.position,
+        attempts=[attempt_to(a) for a in j.attempts],
+        earlier=None if j.earlier is None else outcome_to(j.earlier),
+        decision=decision_to(j.decision),
+        arrived_ms=j.arrived_ms,
+        deadline_ms=j.deadline_ms,
+        reply_topic=j.reply_topic,
+        content_type=j.content_type.value,
+        body_hash=j.body_hash,
+        cache=None if j.cache is None else scope_to(j.cache),
+        spare=j.spare,
+        retry_tokens=j.retry_tokens,
+        refused_candidates=[refused_to(r) for r in j.refused_candidates],
+        traceparent=j.traceparent,
+        task=spec_to(j.task),
+    )
+    if j.unknown:
+        slip.MergeFromString(j.unknown)
+    return slip
+
+
+def journey_to(j: Journey) -> tuple[request_pb2.Request, pb.Slip]:
+    """Both halves of a journey on the wire."""
+    return request_to(j.request), slip_to(j)
+
+
+def work_from(m: pb.Work) -> Work:
+    """What a tier needs of a work record. BadRequest when the request in it is wrong."""
+    return Work(request_from(m.request), m.attempt, target_from(m.target), spec_from(m.task), m.deadline_ms)
+
+
+def work_to(w: Work, request: request_pb2.Request | None = None) -> pb.Work:
+    """For a tier's gRPC door: no slip. `request` spares a conversion when the message is at hand."""
+    return pb.Work(
+        request=request_to(w.request) if request is None else request,
+        attempt=w.attempt,
+        target=target_to(w.target),
+        task=spec_to(w.task),
+        deadline_ms=w.deadline_ms,
+    )
+
+
+def call_to_work(call: Call, request: request_pb2.Request | None = None) -> pb.Work:
+    """For a work topic: with the slip."""
+    work = work_to(call.work, request)
+    work.slip.CopyFrom(slip_to(call.journey))
+    return work
+
+
+def outcome_record(work: pb.Work, outcome: Outcome) -> pb.OutcomeRecord:
+    """What a tier writes back: its outcome, and request and slip as they came."""
+    return pb.OutcomeRecord(outcome=outcome_to(outcome), request=work.request, slip=work.slip)
