@@ -1,0 +1,129 @@
+"""What one question says, read once and kept: its exact key, words, concepts, numbers, names, polarity and order.
+
+`normalise` gives the key of the exact cache; `Reader.read` gives a `Text`, which `same_answer` compares with another.
+English is assumed; other languages keep their exact key, numbers, identifiers and words, and lose the tables' help.
+"""
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from typing import Final
+
+from trivium.core.wording import CONTRACTIONS, FAREWELLS, GREETINGS
+
+READ_CHARS: Final = 4_000
+"""A longer text is compared by this much of its beginning and by its whole length: two such texts are never reworded
+questions, and reading stays below a millisecond."""
+
+_LOOSE_OPENINGS: Final = frozenset({"help", "so", "ok", "okay", "one question"})
+_OPENING: Final = re.compile(
+    r"(?:(?:" + "|".join(re.escape(g) for g in GREETINGS if g not in _LOOSE_OPENINGS) + r")\b(?:\s+[^\W\d]+\s*,)?"
+    r"|(?:" + "|".join(_LOOSE_OPENINGS) + r")\b(?=\s*[,!.:;-]))[\s,!.:;-]*"
+)
+_CLOSING: Final = re.compile(
+    r"(?:[\s,!.;:-]+|(?<=\?))(?:(?:kind |best |warm |many )?(?:regards|wishes)\s*[,!.-]\s*[^\W\d]+"
+    r"|(?:" + "|".join(re.escape(f) for f in FAREWELLS) + r"))[\s!.,;:)(-]*$"
+)
+_SPACE: Final = re.compile(r"\s+")
+_QUOTES: Final = str.maketrans({"\u2019": "'", "\u2018": "'", "\u201c": '"', "\u201d": '"', "\u2013": "-", "\u2014": "-",
+                                "\u00ad": None, "\u200b": None, "\ufeff": None})  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """One question as it was read. Sets, so that comparing two is a few intersections."""
+
+    key: str
+    """Normalised text: equal keys are the same question, letter for letter."""
+    length: int
+    """Characters of the normalised text before it was cut to READ_CHARS."""
+    words: frozenset[str]
+    sequence: tuple[str, ...]
+    """Concepts and pronouns in reading order, for questions that differ only in order."""
+    concepts: frozenset[str]
+    """What is asked about: concept names of known words, stems of the others, without stop words."""
+    known: frozenset[str]
+    """Those of `concepts` that the table knows."""
+    numbers: frozenset[str]
+    """Canonical quantities with their unit, "30 d", "49 usd", "2"."""
+    identifiers: frozenset[str]
+    """Order numbers, codes, addresses of mail and web, as written but for case."""
+    names: frozenset[str]
+    """Capitalised or quoted names in lower case."""
+    rivals: frozenset[tuple[str, str]]
+    """(group, member) of words that exclude each other: plans, weekdays, brands."""
+    poles: frozenset[tuple[str, int]]
+    """(axis, side): side 1 is the marked one."""
+    negations: int
+    complaint: bool
+    """Something is said not to work or not to be there."""
+    roles: tuple[tuple[str, str], ...]
+    """(participant, role) in reading order, role one of source, target, agent, measure, with, for, or "" for none."""
+    ask: str
+    """Kind of question: do, why, when, where, who, what, which, howmuch, howmany, howlong, howoften, state."""
+    actors: str
+    """Order in which the first and the second person are named: "", "i", "u", "iu", "ui"."""
+    trigrams: frozenset[str]
+
+
+def normalise(text: str) -> str:
+    """Key of the exact cache: Unicode form, case, space, greetings, thanks and closing punctuation do not count.
+
+    A text of nothing but politeness keeps it, so that it stays different from an empty one."""
+    folded = _SPACE.sub(" ", unicodedata.normalize("NFKC", text).translate(_QUOTES).casefold()).strip()
+    bare = _trim(_without_closing(_without_opening(folded)))
+    return bare or _trim(folded) or folded
+
+
+def capitalised(text: str) -> str:
+    """The text in one Unicode form with its capitals kept, for reading names."""
+    return _SPACE.sub(" ", unicodedata.normalize("NFKC", text[:READ_CHARS]).translate(_QUOTES)).strip()
+
+
+def open_contractions(words: list[str]) -> list[str]:
+    """["don't", "what's"] -> ["do", "not", "what", "is"]; a possessive loses its "'s"."""
+    if not any("'" in word or word in CONTRACTIONS for word in words):
+        return words
+    opened: list[str] = []
+    for word in words:
+        whole = CONTRACTIONS.get(word)
+        if whole is not None:
+            opened.extend(whole.split())
+        elif word.endswith("n't"):
+            opened.extend((word[:-3], "not"))
+        else:
+            opened.append(word.split("'", 1)[0] or word)
+    return opened
+
+
+def stem(word: str) -> str:
+    """A light suffix stripper: plural, -ing, -ed and -ly go, doubled consonants and a final e too."""
+    if len(word) < 4:
+        return word
+    if word.endswith("ies") and len(word) > 4:
+        return word[:-3] + "y"
+    if word.endswith("s") and not word.endswith(("ss", "us", "is")):
+        word = word[:-2] if word.endswith(("ses", "xes", "zes", "ches", "shes")) else word[:-1]
+    for suffix in ("ing", "ed", "ly"):
+        if word.endswith(suffix) and len(word) - len(suffix) >= 3:
+            word = word[: -len(suffix)]
+            if len(word) > 3 and word[-1] == word[-2] and word[-1] not in "ls":
+                word = word[:-1]
+            break
+    return word[:-1] if word.endswith("e") and len(word) > 3 else word
+
+
+def _without_opening(text: str) -> str:
+    while (match := _OPENING.match(text)) is not None and match.end() < len(text):
+        text = text[match.end() :]
+    return text
+
+
+def _without_closing(text: str) -> str:
+    while (match := _CLOSING.search(text)) is not None and match.start() > 0:
+        text = text[: match.start()]
+    return text
+
+
+def _trim(text: str) -> str:
+    return text.strip(" \t.,;:!?-\"'")

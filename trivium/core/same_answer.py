@@ -1,0 +1,189 @@
+"""Decides whether one answer serves two questions: hard requirements first, each with its reason, then a learned score.
+
+Similarity of vectors cannot decide it: "enable" and "disable" are 0.9 alike, "from A to B" and "from B to A" 1.0, while
+true paraphrases are 0.6. So numbers, units, names, identifiers, polarity and direction must agree, and what is left is
+weighed by a small trained model over features of both texts and over what the task classifier thinks of them.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+from trivium.core.question import Text
+from trivium.core.wording import SWITCHES
+
+FEATURES: Final = (
+    "cosine", "cosine_gap", "concept_jaccard", "concept_cover", "word_jaccard", "trigram_jaccard", "length_ratio",
+    "shared_known", "unmatched_most", "unmatched_least", "unmatched_known_both", "unmatched_known", "fewest_concepts",
+    "same_ask", "ask_conflict", "complaint_mismatch", "poles_shared", "poles_one_sided", "rivals_one_sided",
+    "actors_equal", "order_kept", "agreement", "witness", "witness_agreement", "doubt",
+)  # fmt: skip
+"""Names of the learned score's inputs, in their order. A model file that names others is refused."""
+
+NEGATION_DECIDES: Final = 0.6
+"""Share of common concepts from which a negation on one side alone is decisive. Below it "no label was in my parcel" and
+"how do I print a label" are told apart, or not, by the learned score."""
+
+_OPEN_ASKS: Final = frozenset({"do", "yesno", "state", "where", "what", "which"})
+"""Kinds of question that customers swap freely: "how do I", "can I", "I want to", "where do I"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What others than the two texts say about them."""
+
+    cosine: float
+    """Of the two embeddings, -1..1."""
+    agreement: float = 0.0
+    """Probability that the task classifier puts both texts into one class: the sum over classes of p(a) * p(b)."""
+    classes: int = 0
+    """How many classes it chooses among; 0 when no classifier looked. Agreement on one of 77 says more than of 4."""
+    doubt: float = 1.0
+    """1 minus the smaller of its two confidences."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether one answer serves both, how sure the learned score was (0..1, 0 after a failed requirement), and why."""
+
+    same: bool
+    score: float
+    why: str
+
+
+def requirement_failed(a: Text, b: Text) -> str:
+    """The first hard requirement that two texts fail, in words, or "" when none is failed."""
+    if a.key == b.key:
+        return ""
+    return (
+        _quantity_reason(a, b) or _name_reason(a, b) or _rival_reason(a, b) or _polarity_reason(a, b) or _order_reason(a, b)
+    )
+
+
+def features(a: Text, b: Text, evidence: Evidence) -> tuple[float, ...]:
+    """The learned score's inputs in the order of FEATURES; symmetric in a and b."""
+    shared = a.concepts & b.concepts
+    every = len(a.concepts | b.concepts) or 1
+    only_a, only_b = a.concepts - shared, b.concepts - shared
+    fewest = min(len(a.concepts), len(b.concepts))
+    known_a, known_b = len(only_a & a.known), len(only_b & b.known)
+    words = len(a.words | b.words) or 1
+    trigrams = len(a.trigrams | b.trigrams) or 1
+    axes_a, axes_b = {axis for axis, _ in a.poles}, {axis for axis, _ in b.poles}
+    groups_a, groups_b = {group for group, _ in a.rivals}, {group for group, _ in b.rivals}
+    open_a, open_b = a.ask in _OPEN_ASKS, b.ask in _OPEN_ASKS
+    witness = math.log2(evidence.classes) / 6.0 if evidence.classes > 1 else 0.0
+    cover = len(shared) / fewest if fewest else 0.0
+    return (
+        evidence.cosine,
+        evidence.cosine - len(a.words & b.words) / words,
+        len(shared) / every,
+        cover,
+        len(a.words & b.words) / words,
+        len(a.trigrams & b.trigrams) / trigrams,
+        min(a.length, b.length) / (max(a.length, b.length) or 1),
+        float(min(len(shared & a.known), 4)),
+        float(min(max(len(only_a), len(only_b)), 6)),
+        float(min(len(only_a), len(only_b), 4)),
+        float(min(known_a, known_b, 3)),
+        float(min(known_a + known_b, 5)),
+        float(min(fewest, 6)),
+        float(a.ask == b.ask),
+        float(a.ask != b.ask and not (open_a and open_b)),
+        float(a.complaint != b.complaint),
+        float(min(len(a.poles & b.poles), 3)),
+        float(min(len(axes_a ^ axes_b), 4)),
+        float(min(len(groups_a ^ groups_b), 4)),
+        float(a.actors == b.actors),
+        _order_kept(a, b),
+        evidence.agreement,
+        witness,
+        witness * evidence.agreement,
+        evidence.doubt if evidence.classes > 1 else 1.0,
+    )
+
+
+def _order_kept(a: Text, b: Text) -> float:
+    common = set(a.sequence) & set(b.sequence)
+    if len(common) < 2:
+        return 0.5
+    first = [word for word in a.sequence if word in common]
+    second = [word for word in b.sequence if word in common]
+    return 1.0 if first == second else 0.0
+
+
+def _quantity_reason(a: Text, b: Text) -> str:
+    if a.numbers != b.numbers:
+        return f"different numbers: {_listed(a.numbers - b.numbers)} against {_listed(b.numbers - a.numbers)}"
+    if a.identifiers != b.identifiers:
+        found = f"{_listed(a.identifiers - b.identifiers)} against {_listed(b.identifiers - a.identifiers)}"
+        return f"different identifiers: {found}"
+    return ""
+
+
+def _name_reason(a: Text, b: Text) -> str:
+    for one, other in ((a, b), (b, a)):
+        for name in sorted(one.names):
+            if name not in other.words and name not in other.key:
+                return f"only one of them names {name!r}"
+    return ""
+
+
+def _rival_reason(a: Text, b: Text) -> str:
+    if not a.rivals or not b.rivals:
+        return ""
+    for group in sorted({group for group, _ in a.rivals} & {group for group, _ in b.rivals}):
+        first = {member for g, member in a.rivals if g == group}
+        second = {member for g, member in b.rivals if g == group}
+        if first.isdisjoint(second):
+            return f"different {group}: {_listed(first)} against {_listed(second)}"
+    return ""
+
+
+def _polarity_reason(a: Text, b: Text) -> str:
+    opposed = _opposed(a, b)
+    if opposed and (a.negations > 0) == (b.negations > 0):
+        return f"opposite sense on {opposed[0]}"
+    if a.complaint != b.complaint and not opposed and _undone(a) == _undone(b):
+        shared, every = len(a.concepts & b.concepts), len(a.concepts | b.concepts)
+        if shared >= NEGATION_DECIDES * every:
+            return "one of them is negated"
+    return ""
+
+
+def _opposed(a: Text, b: Text) -> list[str]:
+    if not a.poles or not b.poles:
+        return []
+    axes = sorted({axis for axis, _ in a.poles} & {axis for axis, _ in b.poles})
+    if a.actors != b.actors:  # "you sent me" is "I received"
+        axes = [axis for axis in axes if axis != "send/receive"]
+    return [axis for axis in axes if not any((axis, side) in a.poles and (axis, side) in b.poles for side in (0, 1))]
+
+
+def _undone(text: Text) -> bool:
+    return any(side == 1 and axis in SWITCHES for axis, side in text.poles)
+
+
+def _order_reason(a: Text, b: Text) -> str:
+    roles_a, roles_b = dict(a.roles), dict(b.roles)
+    moved = [who for who, role in roles_a.items() if role != roles_b.get(who, role)]
+    exchanged = len({roles_a[who] for who in moved} & {roles_b[who] for who in moved}) > 1
+    for who in moved:
+        if {roles_a[who], roles_b[who]} == {"source", "target"} or exchanged:
+            return f"{who!r} is {roles_a[who] or 'subject'} in one and {roles_b[who] or 'subject'} in the other"
+    if a.sequence != b.sequence and sorted(a.sequence) == sorted(b.sequence) and _swapped(a, b):
+        return "the same words in another order"
+    return ""
+
+
+def _swapped(a: Text, b: Text) -> bool:
+    """Two participants changed places and nothing else did; neighbours do so freely unless they are "I" and "you"."""
+    differing = [index for index, word in enumerate(a.sequence) if word != b.sequence[index]]
+    if len(differing) != 2:
+        return False
+    first, second = differing
+    return second - first > 1 or {a.sequence[first], a.sequence[second]} == {"i", "u"}
+
+
+def _listed(items: frozenset[str] | set[str]) -> str:
+    return ", ".join(sorted(items)) if items else "none"
