@@ -1,0 +1,132 @@
+"""Prometheus metrics of one process, in a registry of its own.
+
+Terminals, cost and duration are counted where requests end (router, gateway); attempts, tokens and latency of
+targets where they are answered (tiers): summed over the mesh nothing is counted twice.
+"""
+
+from typing import Final, Literal
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+
+from trivium.core.outcome import Answer, Outcome, ReasonCode, Terminal, Usage
+from trivium.telemetry import names
+
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+
+_DURATION: Final = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 600.0)
+_TPOT: Final = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.2, 0.5, 1.0)
+_BREAKER: Final = {"closed": 0, "half_open": 1, "open": 2}
+
+CacheResult = Literal["exact", "semantic", "miss", "refused"]
+Door = Literal["kafka", "grpc"]
+
+
+class Metrics:
+    """Everything a process counts. Cheap: a few microseconds a terminal."""
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        self._terminals = Counter(
+            names.METRIC_TERMINALS, "Terminals.", ("kind", "tier", "target", "task_type", "door"), registry=registry
+        )
+        self._cost = Counter(names.METRIC_COST, "Micro-dollars.", ("tier", "target", "task_type"), registry=registry)
+        self._tokens = Counter(names.METRIC_TOKENS, "Tokens.", ("kind", "target"), registry=registry)
+        self._duration = Histogram(
+            names.METRIC_DURATION, "Arrival to terminal.", ("tier", "task_type"), registry=registry, buckets=_DURATION
+        )
+        self._ttft = Histogram(names.METRIC_TTFT, "First token.", ("target",), registry=registry, buckets=_DURATION)
+        self._tpot = Histogram(
+            names.METRIC_TPOT, "Time per output token after the first.", ("target",), registry=registry, buckets=_TPOT
+        )
+        self._attempts = Counter(names.METRIC_ATTEMPTS, "Attempts.", ("target", "outcome"), registry=registry)
+        self._cache = Counter(names.METRIC_CACHE, "Cache look-ups.", ("result",), registry=registry)
+        self._cache_entries = Gauge(names.METRIC_CACHE_ENTRIES, "Entries in the view.", registry=registry)
+        self._queue_wait = Histogram(
+            names.METRIC_QUEUE_WAIT, "Wait for a slot.", ("target",), registry=registry, buckets=_DURATION
+        )
+        self._breaker = Gauge(names.METRIC_BREAKER, "0 closed, 1 half open, 2 open.", ("target",), registry=registry)
+        self._deadletters = Counter(names.METRIC_DEADLETTERS, "Dead letters.", ("reason",), registry=registry)
+        self._strays = Counter(names.METRIC_STRAYS, "Outcomes that came too late.", registry=registry)
+        self._duplicates = Counter(names.METRIC_DUPLICATES, "Known identities that came again.", registry=registry)
+        self._pending = Gauge(names.METRIC_PENDING, "Requests that wait for an outcome.", registry=registry)
+        self._ready = Gauge(names.METRIC_READY, "1 when the process takes work.", registry=registry)
+        self._known: dict[tuple[str, ...], tuple[Counter, Histogram]] = {}
+
+    def terminal(self, terminal: Terminal, door: Door) -> None:
+        """A request ended here."""
+        labels = (terminal.kind.value, terminal.tier, terminal.target, terminal.task_type, door)
+        known = self._known.get(labels)
+        if known is None:
+            duration = self._duration.labels(terminal.tier, terminal.task_type)
+            known = self._known[labels] = (self._terminals.labels(*labels), duration)
+        known[0].inc()
+        known[1].observe(max(terminal.ended_ms - terminal.arrived_ms, 0) / 1000)
+        for attempt in terminal.attempts:
+            if attempt.cost_micro_dollars:
+                tier = attempt.target.partition("/")[0]
+                cost = self._cost.labels(tier, attempt.target, terminal.task_type)
+                cost.inc(attempt.cost_micro_dollars)
+
+    def attempt(self, outcome: Outcome, target: str = "") -> None:
+        """An attempt was answered here, by `target` (the outcome's own unless given)."""
+        target = target or outcome.target
+        result = outcome.result
+        self._attempts.labels(target, "answer" if isinstance(result, Answer) else result.kind.value).inc()
+        if outcome.ttft_ms is not None:
+            self._ttft.labels(target).observe(outcome.ttft_ms / 1000)
+        if outcome.tpot_us is not None:
+            self._tpot.labels(target).observe(outcome.tpot_us / 1_000_000)
+        self._count_tokens(outcome.usage, target)
+
+    def _count_tokens(self, usage: Usage, target: str) -> None:
+        for kind, tokens in (
+            ("input", usage.input_tokens),
+            ("output", usage.output_tokens),
+            ("context", usage.context_tokens),
+            ("tool", usage.tool_tokens),
+            ("cache_read", usage.cache_read_tokens),
+            ("cache_write", usage.cache_write_tokens),
+        ):
+            if tokens:
+                self._tokens.labels(kind, target).inc(tokens)
+
+    def cache(self, result: CacheResult) -> None:
+        """The cache was asked."""
+        self._cache.labels(result).inc()
+
+    def cache_entries(self, count: int) -> None:
+        """So many entries are in the view."""
+        self._cache_entries.set(count)
+
+    def queue_wait(self, target: str, wait_ms: float) -> None:
+        """A work record waited so long for a slot."""
+        self._queue_wait.labels(target).observe(wait_ms / 1000)
+
+    def breaker(self, target: str, state: str) -> None:
+        """closed, half_open or open."""
+        self._breaker.labels(target).set(_BREAKER[state])
+
+    def deadletter(self, code: ReasonCode | str) -> None:
+        """A record was put aside."""
+        self._deadletters.labels(code.value if isinstance(code, ReasonCode) else code).inc()
+
+    def stray(self) -> None:
+        """An outcome came after another one had won."""
+        self._strays.inc()
+
+    def duplicate(self) -> None:
+        """A known identity came again."""
+        self._duplicates.inc()
+
+    def pending(self, count: int) -> None:
+        """So many requests wait for an outcome."""
+        self._pending.set(count)
+
+    def ready(self, ready: bool) -> None:
+        """Whether the process takes work."""
+        self._ready.set(ready)
+
+    def render(self) -> bytes:
+        """The text format that Prometheus scrapes."""
+        return generate_latest(self.registry)

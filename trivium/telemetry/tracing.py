@@ -1,0 +1,216 @@
+"""One trace per request, across Kafka and gRPC (W3C trace context; https://www.w3.org/TR/trace-context/).
+
+This module is the only one that reads or writes `traceparent`: two injectors would leave two headers.
+Contexts are always passed explicitly: the consumers of some clients run in threads of their own, where the ambient
+context is another request's.
+
+    tracing = start("trivium-cloud", "cloud-1", "http://localhost:4317")
+    span = tracing.tracer.start_span(SPAN_WORK, context_from_headers(record.headers), SpanKind.CONSUMER)
+    record = Record(..., headers=headers_from_context(context_of(span)))
+
+Without an endpoint the tracer is a no-op that hands the caller's context on, and the SDK is not even imported.
+"""
+
+import logging
+import re
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+from opentelemetry.context import Context
+from opentelemetry.trace import (
+    INVALID_SPAN,
+    Link,
+    NonRecordingSpan,
+    NoOpTracer,
+    Span,
+    SpanContext,
+    SpanKind,
+    Status,
+    StatusCode,
+    TraceFlags,
+    Tracer,
+    TraceState,
+    get_current_span,
+    set_span_in_context,
+)
+from opentelemetry.util.types import Attributes
+
+from trivium.core.errors import BadSetting
+from trivium.kafka.topics import HEADER_TRACEPARENT, HEADER_TRACESTATE
+from trivium.telemetry.names import ERROR_TYPE, SERVICE_INSTANCE, SERVICE_NAME
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import SpanExporter
+
+NO_CONTEXT: Final = Context()
+"""The context of a request that came without a trace; also what keeps OpenTelemetry from the ambient one."""
+
+_TRACEPARENT: Final = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
+_QUEUE: Final = 8_192
+_BATCH: Final = 512
+_EXPORT_TIMEOUT_S: Final = 5.0
+_LAST_FLUSH_S: Final = 3.0
+
+
+class Tracing:
+    """The tracer of a process, and the end of it."""
+
+    def __init__(self, tracer: Tracer, provider: "TracerProvider | None" = None) -> None:
+        self.tracer = tracer
+        self._provider = provider
+
+    @property
+    def enabled(self) -> bool:
+        """False: every span is a no-op; do not compute attributes."""
+        return self._provider is not None
+
+    def close(self, timeout_s: float = _LAST_FLUSH_S) -> None:
+        """Send what is queued; gives up after `timeout_s`, because a collector that is down must not hold a process."""
+        if self._provider is not None:
+            last = threading.Thread(target=self._provider.shutdown, daemon=True, name="last-spans")
+            last.start()
+            last.join(timeout_s)
+
+
+def start(service: str, instance: str, otlp: str, exporter: "SpanExporter | None" = None) -> Tracing:
+    """Tracing for one process. `otlp`: http(s)://host:port of an OTLP/gRPC collector, or empty for none.
+
+    `exporter` replaces the OTLP one and gets every span at once, for tests. Raises BadSetting on an endpoint that is
+    not a URL; a collector that is down is no error: spans wait in a bounded queue and the oldest batch is dropped.
+    """
+    if not otlp and exporter is None:
+        return Tracing(NoOpTracer())
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
+    from opentelemetry.sdk.trace.sampling import ALWAYS_ON, ParentBased
+
+    resource = Resource({SERVICE_NAME: service, SERVICE_INSTANCE: instance})
+    provider = TracerProvider(ParentBased(ALWAYS_ON), resource, shutdown_on_exit=False)
+    if exporter is not None:
+        provider.add_span_processor(SimpleSpanProcessor(exporter))
+    else:
+        processor = BatchSpanProcessor(
+            _exporter(otlp), _QUEUE, max_export_batch_size=_BATCH, schedule_delay_millis=1_000
+        )
+        provider.add_span_processor(processor)
+    return Tracing(provider.get_tracer("trivium"), provider)
+
+
+def _exporter(otlp: str) -> "SpanExporter":
+    url = urlsplit(otlp)
+    if url.scheme not in ("http", "https") or not url.netloc:
+        raise BadSetting(f"TRIVIUM_OTLP must be a URL such as http://localhost:4317, not {otlp!r}")
+    from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+
+    # A collector that is away is its own operator's business: the exporter would log every batch.
+    for name in ("opentelemetry.exporter.otlp.proto.grpc.exporter", "opentelemetry.sdk._shared_internal"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    return OTLPSpanExporter(endpoint=otlp, insecure=url.scheme == "http", timeout=_EXPORT_TIMEOUT_S)
+
+
+# --- contexts on the wire ------------------------------------------------------------------------------------------
+
+
+def context_from_traceparent(traceparent: str, tracestate: str = "") -> Context:
+    """The context that a traceparent names; NO_CONTEXT when it names none (a wrong header is no error: a new trace)."""
+    found = _TRACEPARENT.fullmatch(traceparent)
+    if found is None or found[1] == "ff" or (found[1] == "00" and found[5]):
+        return NO_CONTEXT
+    state = TraceState.from_header([tracestate]) if tracestate else None
+    flags = TraceFlags(int(found[4], 16))
+    remote = SpanContext(int(found[2], 16), int(found[3], 16), is_remote=True, trace_flags=flags, trace_state=state)
+    return set_span_in_context(NonRecordingSpan(remote), NO_CONTEXT) if remote.is_valid else NO_CONTEXT
+
+
+def context_from_headers(headers: Iterable[tuple[str, bytes]]) -> Context:
+    """The context in a Kafka record's headers."""
+    return context_from_metadata(headers)
+
+
+def context_from_metadata(metadata: Iterable[tuple[str, str | bytes]]) -> Context:
+    """The context in a gRPC call's metadata."""
+    parent = state = ""
+    for key, value in metadata:
+        if key == HEADER_TRACEPARENT:
+            parent = value if isinstance(value, str) else value.decode("ascii", "replace")
+        elif key == HEADER_TRACESTATE:
+            state = value if isinstance(value, str) else value.decode("ascii", "replace")
+    return context_from_traceparent(parent, state) if parent else NO_CONTEXT
+
+
+def traceparent_of(where: Context | Span) -> str:
+    """The traceparent of a span, or of the span in a context; empty when there is none."""
+    span = get_current_span(where) if isinstance(where, Context) else where
+    context = span.get_span_context()
+    if not context.is_valid:
+        return ""
+    return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
+
+
+def headers_from_context(context: Context | Span) -> tuple[tuple[str, bytes], ...]:
+    """Headers for a Kafka record; none when there is no trace."""
+    return tuple((key, value.encode()) for key, value in metadata_from_context(context))
+
+
+def metadata_from_context(context: Context | Span) -> tuple[tuple[str, str], ...]:
+    """Metadata for a gRPC call; none when there is no trace."""
+    parent = traceparent_of(context)
+    if not parent:
+        return ()
+    span = get_current_span(context) if isinstance(context, Context) else context
+    state = span.get_span_context().trace_state
+    if not state:
+        return ((HEADER_TRACEPARENT, parent),)
+    return ((HEADER_TRACEPARENT, parent), (HEADER_TRACESTATE, state.to_header()))
+
+
+def trace_id_of(where: Context | Span | str) -> str:
+    """The trace's id as 32 hex digits, of a context, a span or a traceparent; empty when there is none."""
+    parent = where if isinstance(where, str) else traceparent_of(where)
+    return parent[3:35]
+
+
+# --- spans ---------------------------------------------------------------------------------------------------------
+
+
+def context_of(span: Span) -> Context:
+    """A context in which `span` is the parent."""
+    return NO_CONTEXT if span is INVALID_SPAN else set_span_in_context(span, NO_CONTEXT)
+
+
+def link_to(span: Span) -> tuple[Link, ...]:
+    """For `links=`: this span comes after that one without being its child (a fallback after an attempt)."""
+    context = span.get_span_context()
+    return (Link(context),) if context.is_valid else ()
+
+
+def failed(span: Span, error_type: str, message: str = "") -> None:
+    """Mark a span as failed."""
+    if span.is_recording():
+        span.set_attribute(ERROR_TYPE, error_type)
+        span.set_status(Status(StatusCode.ERROR, message or error_type))
+
+
+@contextmanager
+def spanning(
+    tracer: Tracer,
+    name: str,
+    context: Context = NO_CONTEXT,
+    kind: SpanKind = SpanKind.INTERNAL,
+    attributes: Attributes = None,
+    links: Sequence[Link] = (),
+) -> Iterator[Span]:
+    """A span that ends in every case: return, error and cancellation alike (the last two mark it as failed)."""
+    span = tracer.start_span(name, context, kind, attributes, links)
+    try:
+        yield span
+    except BaseException as error:
+        failed(span, type(error).__name__, str(error))
+        raise
+    finally:
+        span.end()
