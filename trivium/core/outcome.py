@@ -28,6 +28,8 @@ class FaultKind(Enum):
     """A whole answer that does not have the form asked for."""
     AMBIGUOUS = "ambiguous"
     """Started before a crash, never settled: may have been paid."""
+    STARTED_TOO_OFTEN = "started_too_often"
+    """Three starts and never settled: the work itself may kill its worker. Ends the journey, nothing follows."""
     CANCELLED = "cancelled"
     INTERNAL = "internal"
 

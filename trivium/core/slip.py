@@ -155,6 +155,8 @@ class Facts:
     classify: Callable[[str], Classification | None] = unclassified
     lookup: Callable[[CacheScope], CacheHit | CacheMiss] = nothing_cached
     over_quota: bool = False
+    retry_tokens: float = 0.0
+    """What a door's shared retry budget holds; added to the journey's own 0.2 when a last target fails transiently."""
 
 
 @dataclass(frozen=True, slots=True)
