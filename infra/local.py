@@ -1,0 +1,194 @@
+"""The whole mesh on one machine: broker, stand-ins, three tiers, router and gateway, each a process of its own.
+
+    async with LocalMesh(MeshOptions(data=Path(".trivium"))) as mesh:
+        print(mesh.addresses.gateway)
+
+Every address that is given in the options is used as it is (a real Kafka, a real TGI, the real Anthropic API, a real
+Milvus, a real OTLP endpoint); what is not given is stood in for."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from infra.part import Part, PartFailed, RunningPart
+from trivium.policy import load
+
+POLICY: Final = Path("examples/support/policy.yaml")
+STANDIN_KEY: Final = "stand-in"
+"""What the Anthropic stand-in takes for a key; a real one comes from the caller."""
+
+
+@dataclass(frozen=True, slots=True)
+class MeshOptions:
+    """What to run and what is there already. Empty: stand in for it."""
+
+    data: Path = Path(".trivium")
+    policy: Path = POLICY
+    kafka: str = ""
+    model_url: str = ""
+    cloud_url: str = ""
+    cloud_key: str = ""
+    milvus: str = ""
+    traces: bool = True
+    gateway_port: int = 0
+    environ: Mapping[str, str] = field(default_factory=dict)
+    """On top, for every service (TRIVIUM_ variables)."""
+    standin_arguments: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where a running mesh is reached."""
+
+    kafka: str
+    gateway: str
+    finetuned: str
+    retrieval: str
+    cloud: str
+    model_url: str
+    cloud_url: str
+    otlp: str
+    traces: str
+
+
+class LocalMesh:
+    """Starts and stops a mesh. PartFailed says in one sentence which part did not come up, and why."""
+
+    def __init__(self, options: MeshOptions) -> None:
+        self.options = options
+        self.parts: dict[str, RunningPart] = {}
+        self.addresses: Addresses
+        self._watch: asyncio.Task[None] | None = None
+        self.broken: asyncio.Future[str]
+
+    async def __aenter__(self) -> Self:
+        self.broken = asyncio.get_running_loop().create_future()
+        (self.options.data / "logs").mkdir(parents=True, exist_ok=True)
+        try:
+            await self._start()
+        except BaseException:
+            await self.stop()
+            raise
+        self._watch = asyncio.create_task(self._watch_parts())
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        await self.stop()
+
+    async def _start(self) -> None:
+        kafka, standins = await asyncio.gather(self._start_broker(), self._start_standins())
+        self.addresses = self._address(kafka, standins)
+        services = self._services()
+        await asyncio.gather(*(self._run(part) for part in services))
+
+    async def _run(self, part: Part) -> dict[str, object]:
+        running = await RunningPart.start(part, self.options.data / "logs")
+        self.parts[part.name] = running
+        return await running.until_ready()
+
+    async def _start_broker(self) -> str:
+        if self.options.kafka:
+            return self.options.kafka
+        replies = sorted({t for tenant in load(self.options.policy).tenants.values() for t in tenant.reply_topics})
+        arguments = ("--mesh", *(word for topic in replies for word in ("--reply-topic", topic)))
+        ready = await self._run(Part("broker", "infra.broker", arguments))
+        return str(ready["bootstrap"])
+
+    async def _start_standins(self) -> Mapping[str, object]:
+        return await self._run(Part("standins", "infra.standins", tuple(self.options.standin_arguments)))
+
+    def _address(self, kafka: str, standins: Mapping[str, object]) -> Addresses:
+        options = self.options
+        gateway, finetuned, retrieval, cloud = free_ports(4)
+        return Addresses(
+            kafka=kafka,
+            gateway=f"127.0.0.1:{options.gateway_port or gateway}",
+            finetuned=f"127.0.0.1:{finetuned}",
+            retrieval=f"127.0.0.1:{retrieval}",
+            cloud=f"127.0.0.1:{cloud}",
+            model_url=options.model_url or str(standins["tgi"]),
+            cloud_url=options.cloud_url or str(standins["claude"]),
+            otlp=str(standins["spans_otlp"]) if options.traces else "",
+            traces=str(standins["spans_http"]) if options.traces else "",
+        )
+
+    def _services(self) -> list[Part]:
+        environ = self.environ()
+        return [
+            Part("retrieval", "services.retrieval", (), environ),
+            Part("router", "streams", (), environ),
+            Part("gateway", "services.gateway", (), environ),
+            Part("finetuned", "services.finetuned", (), environ),
+            Part("cloud", "services.cloud", (), environ),
+        ]
+
+    def environ(self) -> dict[str, str]:
+        """The TRIVIUM_ variables that point a process at this mesh."""
+        at, options = self.addresses, self.options
+        port = {name: address.rsplit(":", 1)[1] for name, address in
+                (("gateway", at.gateway), ("finetuned", at.finetuned), ("retrieval", at.retrieval), ("cloud", at.cloud))}  # fmt: skip
+        return {
+            "TRIVIUM_KAFKA": at.kafka,
+            "TRIVIUM_POLICY": str(options.policy),
+            "TRIVIUM_OTLP": at.otlp,
+            "TRIVIUM_GATEWAY_PORT": port["gateway"],
+            "TRIVIUM_FINETUNED_PORT": port["finetuned"],
+            "TRIVIUM_RETRIEVAL_PORT": port["retrieval"],
+            "TRIVIUM_CLOUD_PORT": port["cloud"],
+            "TRIVIUM_GATEWAY": at.gateway,
+            "TRIVIUM_FINETUNED": at.finetuned,
+            "TRIVIUM_RETRIEVAL": at.retrieval,
+            "TRIVIUM_CLOUD": at.cloud,
+            "TRIVIUM_SEARCH": at.retrieval,
+            "TRIVIUM_GENERATOR": at.finetuned,
+            "TRIVIUM_GENERATOR_CLOUD": at.cloud,
+            "TRIVIUM_FINETUNED_URL": at.model_url,
+            "TRIVIUM_CLOUD_URL": at.cloud_url,
+            "TRIVIUM_CLOUD_KEY": options.cloud_key or STANDIN_KEY,
+            "TRIVIUM_MILVUS": options.milvus or str(options.data / "milvus.db"),
+            "TRIVIUM_DATADIR": str(options.data / "router"),
+            "TRIVIUM_TRACES": at.traces,
+            "TRIVIUM_FETCH_MAX_WAIT_MS": "10",
+            **options.environ,
+        }
+
+    async def _watch_parts(self) -> None:
+        waits = {asyncio.create_task(p.process.wait()): p for p in self.parts.values()}
+        try:
+            done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            self.broken.set_result(waits[done.pop()].failure())
+        finally:
+            for task in waits:
+                task.cancel()
+
+    async def stop(self) -> None:
+        """Doors first, then the router, the tiers, and what they stand on."""
+        if self._watch is not None:
+            self._watch.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._watch
+        for group in (("gateway",), ("router",), ("finetuned", "cloud", "retrieval"), ("standins", "broker")):
+            await asyncio.gather(*(self.parts[name].stop() for name in group if name in self.parts))
+
+    def check(self) -> None:
+        """PartFailed when a part has left since the start."""
+        if self.broken.done():
+            raise PartFailed(self.broken.result())
+
+    def rss_mib(self) -> dict[str, float]:
+        """Resident memory by part, MiB, children included."""
+        return {name: round(part.rss_mib(), 1) for name, part in self.parts.items()}
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody has at this moment."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for s in sockets:
+            s.bind(("127.0.0.1", 0))
+        return [int(s.getsockname()[1]) for s in sockets]
