@@ -30,6 +30,8 @@ HEADER_REPLAY = "replay"
 """On replies: the replay number of the identity, so that the router's memory needs no parsing."""
 HEADER_KIND = "kind"
 """On replies: the terminal's kind."""
+HEADER_CAUSE = "cause"
+"""On replies: number of the attempt whose outcome ended the request, 0 when the request itself did, -1 for a cancel."""
 
 DAY_MS = 86_400_000
 
