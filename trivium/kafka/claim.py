@@ -1,0 +1,85 @@
+"""What a group member works on: one claim a record, one lane a partition, and the options of the member."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from aiokafka import TopicPartition
+
+from trivium.kafka.floor import Floor
+from trivium.kafka.record import Delivered
+
+
+@dataclass(frozen=True, slots=True)
+class GroupOptions:
+    """How to take part in a group. Times are ms."""
+
+    client_id: str = "trivium"
+    instance_id: str | None = None
+    """Static membership: a restart within the session timeout takes its partitions back without a rebalance.
+    Not on the embedded broker, where the second join of an instance takes two session timeouts."""
+    fetch_max_wait_ms: int = 10
+    """See ReaderOptions.fetch_max_wait_ms."""
+    max_poll_records: int = 500
+    max_open: int = 1_024
+    """Claims of one partition that may be open at once."""
+    commit_every_ms: int = 200
+    session_timeout_ms: int = 10_000
+    """On the embedded broker a member that comes back waits for one second less than this before it is let in."""
+    heartbeat_ms: int = 3_000
+    request_timeout_ms: int = 15_000
+    start_timeout_ms: int = 8_000
+    commit_timeout_ms: int = 3_000
+    stop_timeout_ms: int = 5_000
+
+
+class LaneOwner(Protocol):
+    """Who is told that a lane has one open claim less."""
+
+    def on_acked(self, lane: "Lane") -> None: ...
+
+
+class Lane:
+    """One partition while it is assigned."""
+
+    __slots__ = ("committed", "floor", "lost", "owner", "partition", "paused", "start")
+
+    def __init__(self, owner: LaneOwner, partition: TopicPartition, start: int) -> None:
+        self.owner = owner
+        self.partition = partition
+        self.start = start
+        self.floor = Floor()
+        self.committed = start
+        self.paused = False
+        self.lost = False
+
+    @property
+    def reached(self) -> int:
+        """Everything below is done."""
+        floor = self.floor.committable()
+        return self.start if floor is None else floor
+
+    @property
+    def next_offset(self) -> int:
+        after = self.floor.next_offset
+        return self.start if after is None else after
+
+
+class Claim:
+    """One record that this member works on until it acknowledges it."""
+
+    __slots__ = ("_lane", "record")
+
+    def __init__(self, record: Delivered, lane: Lane) -> None:
+        self.record = record
+        self._lane = lane
+
+    @property
+    def lost(self) -> bool:
+        """The partition went to another member: whatever is still to be done for this record is its work now."""
+        return self._lane.lost
+
+    def ack(self) -> None:
+        """The effects are in the log. A second call, or one on a lost claim, does nothing."""
+        lane = self._lane
+        if lane.floor.acked(self.record.offset):
+            lane.owner.on_acked(lane)

@@ -1,0 +1,374 @@
+"""A member of a consumer group that keeps many records in flight and never commits past one that is not done.
+
+Every record is handed out as a claim; acknowledging the claim, in any order and at any time, moves the
+partition's floor. Commits follow the floor every 200 ms, on every rebalance and at the end. A partition with
+too many open claims is paused; the consumer itself never stops polling, so the group never gives it up.
+
+A rebalance revokes everything and assigns most of it again. Claims of partitions that come back to the same
+member stay valid and are not handed out twice; those of partitions that went elsewhere are lost: their work
+will be done again there, and acknowledging them does nothing.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Final, Self
+
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError, OffsetOutOfRangeError
+
+from trivium.core.errors import Unreachable
+from trivium.kafka.claim import Claim, GroupOptions, Lane
+from trivium.kafka.floor import Floor
+from trivium.kafka.reader import delivered
+
+_LOG = logging.getLogger(__name__)
+
+_POLL_MS: Final = 200
+_RETRY_S: Final = 0.1
+_GONE: Final = (KafkaError, OSError, TimeoutError)
+
+Partition = tuple[str, int]
+"""Topic and partition number."""
+
+
+OnClaim = Callable[[Claim], None]
+OnAssigned = Callable[[Mapping[Partition, int]], Awaitable[None]]
+OnLost = Callable[[Sequence[Partition]], None]
+
+
+async def _nothing_to_prepare(_starts: Mapping[Partition, int]) -> None:
+    return
+
+
+def _nothing_to_drop(_partitions: Sequence[Partition]) -> None:
+    return
+
+
+class GroupConsumer:
+    """Reads `topics` as a member of `group` and hands every record to `on_claim`, in order inside a partition."""
+
+    def __init__(
+        self,
+        bootstrap: str,
+        group: str,
+        topics: Sequence[str],
+        on_claim: OnClaim,
+        options: GroupOptions | None = None,
+        on_assigned: OnAssigned = _nothing_to_prepare,
+        on_lost: OnLost = _nothing_to_drop,
+    ) -> None:
+        """`on_claim`: called in the event loop, quick, must not raise. `on_assigned`: awaited with the partitions
+        that are new to this member and the offsets that reading begins at, before any of their records come;
+        heartbeats go on meanwhile. `on_lost`: the partitions whose claims are lost.
+        """
+        self._bootstrap = bootstrap
+        self._group = group
+        self._topics = tuple(topics)
+        self._on_claim = on_claim
+        self._on_assigned = on_assigned
+        self._on_lost = on_lost
+        self._options = options or GroupOptions()
+        self._lanes: dict[TopicPartition, Lane] = {}
+        self._held_back: dict[TopicPartition, Lane] = {}
+        self._fresh: set[TopicPartition] = set()
+        self._epoch = 0
+        self._ready = asyncio.Event()
+        self._held_topics: set[str] = set()
+        self._draining = False
+        self._idle = asyncio.Event()
+        self._committing = asyncio.Lock()
+        self._consumer: AIOKafkaConsumer | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Ends with an exception when this member cannot go on; its owner leaves the process."""
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    async def start(self) -> None:
+        """Connect, and join the group in the background. Raises Unreachable within the start timeout."""
+        options = self._options
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._bootstrap,
+            client_id=options.client_id,
+            group_id=self._group,
+            group_instance_id=options.instance_id,
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            fetch_max_wait_ms=options.fetch_max_wait_ms,
+            max_poll_records=options.max_poll_records,
+            session_timeout_ms=options.session_timeout_ms,
+            heartbeat_interval_ms=options.heartbeat_ms,
+            request_timeout_ms=options.request_timeout_ms,
+        )
+        self._consumer = consumer
+        try:
+            async with asyncio.timeout(options.start_timeout_ms / 1000):
+                await consumer.start()
+        except _GONE as error:
+            await self._close(consumer)
+            raise Unreachable(f"group {self._group}: no Kafka broker answers at {self._bootstrap}: {error!r}") from error
+        # After the start, which otherwise would wait for the whole group: joining takes what others make it take.
+        consumer.subscribe(self._topics, listener=_Listener(self))
+        self._tasks = [
+            asyncio.create_task(self._guard(self._poll_loop(consumer)), name=f"poll-{self._group}"),
+            asyncio.create_task(self._guard(self._commit_loop()), name=f"commit-{self._group}"),
+        ]
+
+    async def wait_joined(self, timeout_ms: int) -> bool:
+        """Wait for the first assignment; False after `timeout_ms`. May take as long as the group's rebalance."""
+        try:
+            async with asyncio.timeout(timeout_ms / 1000):
+                return await self._ready.wait()
+        except TimeoutError:
+            return False
+
+    async def drain(self, timeout_ms: int) -> bool:
+        """Hand out nothing more and wait until every claim is acknowledged. False after `timeout_ms`."""
+        self._draining = True
+        if self.open_count:
+            self._idle.clear()
+            try:
+                async with asyncio.timeout(timeout_ms / 1000):
+                    await self._idle.wait()
+            except TimeoutError:
+                return False
+        return True
+
+    async def stop(self) -> None:
+        """Commit what is done and leave. Claims that are open come again, to whoever reads next."""
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            if tasks and self._ready.is_set():
+                await self._commit(consumer)
+            await self._close(consumer)
+        if not self.failed.done():
+            self.failed.cancel()
+        elif not self.failed.cancelled():
+            self.failed.exception()
+
+    @property
+    def open_count(self) -> int:
+        """Claims that are not acknowledged."""
+        return sum(lane.floor.open_count for lane in (*self._lanes.values(), *self._held_back.values()))
+
+    @property
+    def assigned(self) -> Sequence[Partition]:
+        """The partitions that this member reads now."""
+        return sorted((partition.topic, partition.partition) for partition in self._lanes)
+
+    def behind(self) -> int:
+        """How many records of the assigned partitions are not handed out yet, as far as the last fetch knew."""
+        if self._consumer is None:
+            return 0
+        ends = ((lane, self._consumer.highwater(partition)) for partition, lane in self._lanes.items())
+        return sum(max(0, end - lane.next_offset) for lane, end in ends if end is not None)
+
+    def hold(self, topic: str) -> None:
+        """Hand out nothing more of `topic` until `release`; the consumer stays in the group."""
+        self._held_topics.add(topic)
+        for lane in self._lanes.values():
+            if lane.partition.topic == topic:
+                self._pause(lane)
+
+    def release(self, topic: str) -> None:
+        """Undo `hold`."""
+        self._held_topics.discard(topic)
+        for lane in self._lanes.values():
+            if lane.partition.topic == topic:
+                self._resume_if_room(lane)
+
+    def on_acked(self, lane: Lane) -> None:
+        """For claims: the lane has one open claim less."""
+        if lane.paused:
+            self._resume_if_room(lane)
+        if self._draining and not self.open_count:
+            self._idle.set()
+
+    def _pause(self, lane: Lane) -> None:
+        lane.paused = True
+        if self._consumer is not None and lane.partition in self._consumer.assignment():
+            self._consumer.pause(lane.partition)
+
+    def _resume_if_room(self, lane: Lane) -> None:
+        if lane.floor.open_count * 2 > self._options.max_open or lane.partition.topic in self._held_topics:
+            return
+        if self._consumer is None or self._lanes.get(lane.partition) is not lane:
+            return
+        if lane.partition in self._consumer.assignment():
+            lane.paused = False
+            self._consumer.resume(lane.partition)
+
+    async def _guard(self, work: Awaitable[None]) -> None:
+        try:
+            await work
+        except Exception as error:
+            _LOG.exception("group %s cannot go on", self._group)
+            if not self.failed.done():
+                self.failed.set_exception(error)
+
+    async def _poll_loop(self, consumer: AIOKafkaConsumer) -> None:
+        while True:
+            await self._ready.wait()
+            if self._fresh:
+                await self._settle_in(consumer)
+                continue
+            batch = await self._fetched(consumer)
+            # A batch that a rebalance overtook is dropped: settling in seeks every new partition anyway.
+            if batch and self._ready.is_set() and not self._fresh:
+                for partition, records in batch.items():
+                    self._hand_out(self._lanes[partition], records)
+
+    async def _fetched(self, consumer: AIOKafkaConsumer) -> Mapping[TopicPartition, list[ConsumerRecord]]:
+        try:
+            batch: Mapping[TopicPartition, list[ConsumerRecord]] = await consumer.getmany(timeout_ms=_POLL_MS)
+        except OffsetOutOfRangeError as error:
+            await self._start_over(consumer, error.args[0])
+            return {}
+        except KafkaError as error:
+            if not error.retriable:
+                raise
+            _LOG.warning("group %s: fetching failed and goes on: %r", self._group, error)
+            await asyncio.sleep(_RETRY_S)
+            return {}
+        return batch
+
+    def _hand_out(self, lane: Lane, records: list[ConsumerRecord]) -> None:
+        floor, on_claim = lane.floor, self._on_claim
+        if self._draining:
+            return
+        for record in records:
+            floor.delivered(record.offset)
+            on_claim(Claim(delivered(record), lane))
+        if floor.open_count + self._options.max_poll_records > self._options.max_open:
+            self._pause(lane)
+
+    async def _start_over(self, consumer: AIOKafkaConsumer, gone: Mapping[TopicPartition, int]) -> None:
+        """Records were deleted before they were read: nothing can be done but to say so and go on."""
+        first = await consumer.beginning_offsets(list(gone))
+        for partition, wanted in gone.items():
+            _LOG.error(
+                "group %s: %s/%d: offsets %d to %d were deleted before they were read",
+                *(self._group, partition.topic, partition.partition, wanted, first[partition] - 1),
+            )
+            consumer.seek(partition, first[partition])
+
+    async def _settle_in(self, consumer: AIOKafkaConsumer) -> None:
+        """Take the partitions of the newest assignment: go on with kept ones, prepare for new ones."""
+        epoch, fresh = self._epoch, set(self._fresh)
+        try:
+            async with asyncio.timeout(self._options.request_timeout_ms / 1000):
+                starts = await _committed(consumer, fresh)
+        except _GONE as error:
+            if epoch == self._epoch:
+                _LOG.warning("group %s: offsets cannot be read yet: %r", self._group, error)
+                await asyncio.sleep(_RETRY_S)
+            return
+        if epoch != self._epoch:
+            return
+        new = self._take(consumer, starts)
+        await self._on_assigned(new)
+        if epoch == self._epoch:
+            self._fresh.clear()
+
+    def _take(self, consumer: AIOKafkaConsumer, starts: Mapping[TopicPartition, int]) -> Mapping[Partition, int]:
+        held, self._held_back = self._held_back, {}
+        new: dict[Partition, int] = {}
+        lanes: dict[TopicPartition, Lane] = {}
+        for partition, start in starts.items():
+            lane = held.get(partition)
+            if lane is None or start > lane.reached:
+                lane = Lane(self, partition, start)
+                new[partition.topic, partition.partition] = start
+            else:
+                del held[partition]
+            lanes[partition] = lane
+            consumer.seek(partition, lane.next_offset)
+        self._lanes = lanes
+        for lane in lanes.values():
+            if lane.paused or lane.partition.topic in self._held_topics:
+                self._pause(lane)
+        self._lose(held.values())
+        return new
+
+    def _lose(self, lanes: Iterable[Lane]) -> None:
+        lost = list(lanes)
+        for lane in lost:
+            lane.lost = True
+            lane.floor = Floor()
+        if lost:
+            self._on_lost([(lane.partition.topic, lane.partition.partition) for lane in lost])
+
+    async def _revoked(self) -> None:
+        self._ready.clear()
+        self._epoch += 1
+        if self._consumer is not None:
+            await self._commit(self._consumer)
+        # A second revocation before settling in finds no lanes and must not forget the first one's.
+        self._held_back |= self._lanes
+        self._lanes = {}
+        self._fresh = set()
+
+    def _assigned(self, partitions: Iterable[TopicPartition]) -> None:
+        self._fresh = set(partitions)
+        if not self._fresh:
+            held, self._held_back = self._held_back, {}
+            self._lose(held.values())
+        self._ready.set()
+
+    async def _commit_loop(self) -> None:
+        while True:
+            await asyncio.sleep(self._options.commit_every_ms / 1000)
+            if self._consumer is not None and self._ready.is_set():
+                await self._commit(self._consumer)
+
+    async def _commit(self, consumer: AIOKafkaConsumer) -> None:
+        try:
+            async with asyncio.timeout(self._options.commit_timeout_ms / 1000), self._committing:
+                due = {part: lane.reached for part, lane in self._lanes.items() if lane.reached > lane.committed}
+                if due:
+                    await consumer.commit(due)
+                for partition, offset in due.items():
+                    if partition in self._lanes:
+                        self._lanes[partition].committed = offset
+        except (CommitFailedError, IllegalStateError) as error:
+            _LOG.info("group %s: a rebalance overtook a commit; what was not committed comes again: %s", self._group, error)
+        except _GONE as error:
+            _LOG.warning("group %s: offsets could not be committed and will be again: %r", self._group, error)
+
+    async def _close(self, consumer: AIOKafkaConsumer) -> None:
+        try:
+            async with asyncio.timeout(self._options.stop_timeout_ms / 1000):
+                await consumer.stop()
+        except _GONE as error:
+            _LOG.warning("group %s was not left cleanly: %r", self._group, error)
+
+
+class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
+    """Eager rebalancing: everything is revoked, then everything assigned."""
+
+    def __init__(self, member: GroupConsumer) -> None:
+        self._member = member
+
+    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        await self._member._revoked()
+
+    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        self._member._assigned(assigned)
+
+
+async def _committed(consumer: AIOKafkaConsumer, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]:
+    """Where reading goes on in each: the committed offset, or the oldest record when there is none."""
+    found = {partition: await consumer.committed(partition) for partition in partitions}
+    without = [partition for partition, offset in found.items() if offset is None]
+    first = await consumer.beginning_offsets(without) if without else {}
+    return {partition: first[partition] if offset is None else offset for partition, offset in found.items()}
