@@ -1,0 +1,182 @@
+"""What the owner of a home partition remembers: what is pending, what is done. Pure: no clock, no Kafka.
+
+The memory is a fold of the partition's own log. Live, each record is put to it once, in order; after a restart
+the committed records are put to it again, and what each of them led to is read off the replies (an end) or
+recomputed (a call). Only committed records suppress work, never a reply that was merely seen.
+
+    request(identity, body_hash)  -> NEW | DUPLICATE | REUSED
+    outcome(identity, attempt)    -> FIRST | STRAY
+    opened / ended                   what the journey said: the next attempt, or the terminal
+    due(now_ms, silent)           -> pending attempts that nothing came back for
+
+What has ended is kept for `window_ms` of the broker's time, so that late duplicates find it; what is pending is
+kept until it ends.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import Enum
+from heapq import heappop, heappush
+
+from trivium.core.request import Identity
+
+
+class Arrived(Enum):
+    """What a request is to the memory."""
+
+    NEW = "new"
+    DUPLICATE = "duplicate"
+    """The same identity with the same body: ignored."""
+    REUSED = "reused"
+    """The same identity with another body: put aside, and no terminal, because the identity has one already."""
+
+
+class CameBack(Enum):
+    """What an outcome is to the memory."""
+
+    FIRST = "first"
+    STRAY = "stray"
+    """Another outcome of this attempt won, or the request has ended."""
+
+
+@dataclass(slots=True)
+class Entry:
+    """What is known of one identity. `attempt` is the open one; 0 before a decision. Instants are epoch ms."""
+
+    body_hash: str
+    attempt: int = 0
+    deadline_ms: int = 0
+    """Of the open attempt."""
+    target: str = ""
+    carry: bytes = b""
+    """The work record as it was sent: request and slip, to go on from when nothing comes back."""
+    given_up: bool = False
+    """The open attempt was found due: its overdue outcome is on its way."""
+    ended_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """An attempt that nothing came back for."""
+
+    identity: Identity
+    attempt: int
+    target: str
+    deadline_ms: int
+    carry: bytes
+    silent: bool
+    """Found before its deadline, because its target gave no sign of life."""
+
+
+class Memory:
+    """The memory of one home partition."""
+
+    def __init__(self, window_ms: int, late_ms: int) -> None:
+        """`window_ms`: how long an end is remembered, at least attempt cap + session timeout + grace.
+        `late_ms`: how long after an attempt's deadline its first outcome may still be written."""
+        self._window_ms = window_ms
+        self._late_ms = late_ms
+        self._entries: dict[Identity, Entry] = {}
+        self._ends: deque[tuple[int, Identity]] = deque()
+        self._timers: list[tuple[int, int, Identity, int]] = []
+        self._sequence = 0
+        self._clock_ms = 0
+        self.pending = 0
+        """How many identities wait for an outcome."""
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def find(self, identity: Identity) -> Entry | None:
+        """What is known of `identity`."""
+        return self._entries.get(identity)
+
+    def request(self, identity: Identity, body_hash: str, ts_ms: int) -> Arrived:
+        """A request was read. NEW makes an entry that `opened` or `ended` completes."""
+        self._advance(ts_ms)
+        entry = self._entries.get(identity)
+        if entry is None:
+            self._add(identity, body_hash)
+            return Arrived.NEW
+        return Arrived.DUPLICATE if entry.body_hash == body_hash else Arrived.REUSED
+
+    def outcome(self, identity: Identity, attempt: int, body_hash: str, deadline_ms: int, ts_ms: int) -> CameBack:
+        """An outcome was read; `body_hash` and the attempt's `deadline_ms` are those of its slip.
+
+        An outcome of an unknown identity is the first one when it was written in time: its request is not
+        committed yet, or too long ago to be kept. One that was written too late has had its end.
+        """
+        self._advance(ts_ms)
+        entry = self._entries.get(identity)
+        if entry is None:
+            if ts_ms > deadline_ms + self._late_ms:
+                return CameBack.STRAY
+            entry = self._add(identity, body_hash)
+        elif entry.ended_ms is not None or attempt < entry.attempt:
+            return CameBack.STRAY
+        entry.attempt, entry.deadline_ms, entry.target, entry.carry = attempt + 1, 0, "", b""
+        return CameBack.FIRST
+
+    def opened(self, identity: Identity, attempt: int, deadline_ms: int, target: str, carry: bytes) -> None:
+        """The journey asks for a call. The identity has an entry that has not ended."""
+        entry = self._entries[identity]
+        entry.attempt, entry.deadline_ms, entry.target, entry.carry = attempt, deadline_ms, target, carry
+        entry.given_up = False
+        self._sequence += 1
+        heappush(self._timers, (deadline_ms, self._sequence, identity, attempt))
+
+    def ended(self, identity: Identity, ts_ms: int) -> None:
+        """The journey is over. Does nothing for an identity that is unknown or has ended."""
+        entry = self._entries.get(identity)
+        if entry is None or entry.ended_ms is not None:
+            return
+        entry.ended_ms = ts_ms
+        entry.carry = b""
+        self.pending -= 1
+        self._ends.append((ts_ms, identity))
+
+    def due(self, now_ms: int, silent: Callable[[str], bool] | None = None) -> list[Due]:
+        """Open attempts whose deadline has passed, or whose target is silent. Each is given once.
+
+        `silent(target)`: no pulse of the target's tier was seen for a session timeout.
+        """
+        found: list[Due] = []
+        timers = self._timers
+        while timers and timers[0][0] <= now_ms:
+            _, _, identity, attempt = heappop(timers)
+            entry = self._entries.get(identity)
+            if entry is not None and entry.attempt == attempt and _waits(entry):
+                found.append(_give_up(identity, entry, early=False))
+        if silent is not None:
+            for identity, entry in self._entries.items():
+                if _waits(entry) and silent(entry.target):
+                    found.append(_give_up(identity, entry, early=True))
+        return found
+
+    def unresolved(self) -> Iterator[tuple[Identity, Entry]]:
+        """After a fold: what has not ended and has no deadline yet, because its call was not recomputed."""
+        return ((i, e) for i, e in list(self._entries.items()) if e.ended_ms is None and not e.deadline_ms)
+
+    def _add(self, identity: Identity, body_hash: str) -> Entry:
+        entry = self._entries[identity] = Entry(body_hash)
+        self.pending += 1
+        return entry
+
+    def _advance(self, ts_ms: int) -> None:
+        """The broker's clock moved: forget what ended a window ago."""
+        if ts_ms <= self._clock_ms:
+            return
+        self._clock_ms = ts_ms
+        before, ends = ts_ms - self._window_ms, self._ends
+        while ends and ends[0][0] < before:
+            self._entries.pop(ends.popleft()[1], None)
+
+
+def _waits(entry: Entry) -> bool:
+    return entry.ended_ms is None and bool(entry.carry) and not entry.given_up
+
+
+def _give_up(identity: Identity, entry: Entry, *, early: bool) -> Due:
+    entry.given_up = True
+    return Due(identity, entry.attempt, entry.target, entry.deadline_ms, entry.carry, early)
