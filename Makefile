@@ -1,0 +1,45 @@
+# Every target installs what it needs first. ARGS passes flags on: make demo ARGS=--json
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+ARGS ?=
+BENCHMARKS := decision cache router path gateway start ttft quality
+
+.PHONY: help install demo up test check lint types bench proto clean
+
+help: ## Say what there is
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+install: .venv/.installed ## Create .venv with everything
+
+.venv/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit("Trivium needs Python 3.11 or newer, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all]'
+	touch $@
+
+demo: install ## The whole mesh on this machine answers a file of support requests
+	$(BIN)/trivium demo $(ARGS)
+
+up: install ## Keep the same mesh running and print its addresses
+	$(BIN)/trivium up $(ARGS)
+
+test: install ## Every test that needs nothing but this machine
+	$(BIN)/python -m pytest $(ARGS)
+
+check: lint types ## Style, import rules and types
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports --no-cache
+
+types: install
+	$(BIN)/mypy
+
+bench: install ## Every benchmark, one after the other
+	@for name in $(BENCHMARKS); do $(BIN)/python -m benchmarks.$$name $(ARGS) || exit 1; done
+
+proto: install ## Generate trivium/v1 from protos/
+	$(BIN)/python -m infra.generate
+
+clean: ## Remove what the mesh keeps on this machine (.trivium)
+	rm -rf .trivium

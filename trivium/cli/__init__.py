@@ -1,0 +1,5 @@
+"""The command line: `trivium --help`."""
+
+from trivium.cli.app import main
+
+__all__ = ["main"]

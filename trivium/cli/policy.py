@@ -1,0 +1,44 @@
+"""`trivium policy check`."""
+
+from pathlib import Path
+
+import click
+
+from trivium.cli.screen import json_option, print_json
+from trivium.core.errors import BadPolicy
+from trivium.core.policy import Policy
+from trivium.policy import load
+
+
+@click.group()
+def policy() -> None:
+    """The file that decides: targets, endpoints, task types, rules, tenants."""
+
+
+@policy.command(epilog="Example: trivium policy check examples/support/policy.yaml")
+@click.argument("path", type=click.Path(path_type=Path))
+@json_option
+def check(path: Path, as_json: bool) -> int:
+    """Validate a policy as a whole: every problem with line and field. Exit status 1 when it would be refused."""
+    try:
+        found = load(path)
+    except BadPolicy as error:
+        if as_json:
+            print_json({"ok": False, "problems": list(error.problems)})
+        else:
+            click.echo("\n".join(error.problems))
+            click.echo(f"{path}: {len(error.problems)} problem(s); a mesh would keep its old policy", err=True)
+        return 1
+    if as_json:
+        print_json({"ok": True, **_summary(found)})
+    else:
+        click.echo(f"{path}: good. " + ", ".join(f"{value} {name}" for name, value in _summary(found).items()))
+    return 0
+
+
+def _summary(found: Policy) -> dict[str, object]:
+    return {
+        "revision": found.revision, "targets": len(found.targets), "task_types": len(found.tasks),
+        "endpoints": len(found.endpoints), "rules": len(found.rules), "tenants": len(found.tenants),
+        "experiments": len(found.experiments),
+    }  # fmt: skip

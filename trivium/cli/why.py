@@ -1,0 +1,32 @@
+"""`trivium why`: a decision in words."""
+
+from pathlib import Path
+
+import click
+
+from trivium.cli.log import find_terminal
+from trivium.cli.screen import console, json_option, kafka_option, print_json, run, settings
+from trivium.core.explain import explain, smallest_change
+from trivium.policy import load
+from trivium.settings import KafkaSettings, ProcessSettings, ToolSettings
+
+
+@click.command(epilog="Example: trivium why ticket-0017 --tenant acme")
+@click.argument("request_id")
+@click.option("--tenant", help="Whose request; default TRIVIUM_TENANT or acme.")
+@click.option("--policy", "policy_path", type=click.Path(path_type=Path), help="Policy to search the smallest change in.")
+@kafka_option
+@json_option
+def why(request_id: str, tenant: str | None, policy_path: Path | None, kafka: str | None, as_json: bool) -> None:
+    """Why a request went where it went: decision and attempts in words, and the smallest change that had sent it elsewhere."""
+    at = settings(KafkaSettings, kafka=kafka)
+    terminal, decision, record = run(find_terminal(at, request_id, tenant or settings(ToolSettings).tenant))
+    policy = load(policy_path or Path(settings(ProcessSettings).policy))
+    lines = explain(decision, terminal)
+    change = smallest_change(record_attributes(record), decision, terminal, policy)
+    if as_json:
+        print_json({"request": str(terminal.identity), "lines": list(lines), "smallest_change": change})
+        return
+    for line in lines:
+        console().print(line, markup=False)
+    console().print(f"\nSmallest change: {change}", markup=False)
