@@ -52,6 +52,7 @@ class Process:
         environ: Mapping[str, str],
         settings: ProcessSettings,
         worker: int | None = None,
+        shared_port: int | None = None,
         tracing: Tracing | None = None,
     ) -> None:
         self.service = service
@@ -59,6 +60,8 @@ class Process:
         self.settings = settings
         self.worker = worker
         """Number of this worker among those that share a port (trivium/rpc/workers.py); None: not one of them."""
+        self.shared_port = shared_port
+        """The port that these workers share."""
         self.instance = _instance(service, settings, worker)
         self.stopping = asyncio.Event()
         """Set by SIGTERM or SIGINT: finish what was begun, then return."""
@@ -125,11 +128,11 @@ def run(
 ) -> NoReturn:
     """Run `main` until it returns, then exit. `reads`: settings classes that `--help` lists beside ProcessSettings."""
     chosen = _parser(service, about, reads).parse_args(sys.argv[1:] if argv is None else argv)
+    environ = dict(os.environ if environ is None else environ)
     try:
-        environ = dict(os.environ if environ is None else environ)
         refuse_unknown(environ)
         settings = _settings(environ)
-        code = uvloop.run(_live(service, main, environ, settings, chosen.worker))
+        code = uvloop.run(_live(main, lambda: Process(service, environ, settings, chosen.worker, chosen.port)))
     except (BadSetting, BadPolicy, Unreachable) as error:
         _tell(service, str(error))
         code = _EXIT_TOLD
@@ -138,20 +141,10 @@ def run(
     sys.exit(code)
 
 
-async def _live(
-    service: str, main: Main, environ: Mapping[str, str], settings: ProcessSettings, worker: int | None
-) -> int:
-    process = Process(service, environ, settings, worker)
-    work = asyncio.current_task()
-    loop = asyncio.get_running_loop()
-
-    def leave() -> None:
-        if process.stopping.is_set() and work is not None:
-            work.cancel()
-        process.stopping.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, leave)
+async def _live(main: Main, make: Callable[[], Process]) -> int:
+    process = make()
+    service = process.service
+    _heed_signals(process)
     try:
         await main(process)
     except asyncio.CancelledError:
@@ -167,6 +160,28 @@ async def _live(
         await process.close()
         process.tracing.close()
     return 0
+
+
+def _heed_signals(process: Process) -> None:
+    work = asyncio.current_task()
+    loop = asyncio.get_running_loop()
+
+    def leave() -> None:
+        if process.stopping.is_set() and work is not None:
+            work.cancel()
+        process.stopping.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, leave)
+    if process.worker is not None:
+        # The parent holds the other end: when it dies, this ends too.
+        loop.add_reader(sys.stdin.fileno(), _orphaned, process, loop)
+
+
+def _orphaned(process: Process, loop: asyncio.AbstractEventLoop) -> None:
+    if not os.read(sys.stdin.fileno(), 1024):
+        loop.remove_reader(sys.stdin.fileno())
+        process.stopping.set()
 
 
 def _settings(environ: Mapping[str, str]) -> ProcessSettings:
@@ -198,7 +213,9 @@ def _parser(service: str, about: str, reads: Sequence[type]) -> argparse.Argumen
         epilog=_help(service, reads),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    # Given by a parent to the workers that share its port.
     parser.add_argument("--worker", type=int, default=None, help=argparse.SUPPRESS)
+    parser.add_argument("--port", type=int, default=None, help=argparse.SUPPRESS)
     return parser
 
 

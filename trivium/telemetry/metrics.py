@@ -4,9 +4,13 @@ Terminals, cost and duration are counted where requests end (router, gateway); a
 targets where they are answered (tiers): summed over the mesh nothing is counted twice.
 """
 
+from collections.abc import Iterable, Mapping
 from typing import Final, Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client.core import Metric
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.registry import Collector
 
 from trivium.core.outcome import Answer, Outcome, ReasonCode, Terminal, Usage
 from trivium.telemetry import names
@@ -130,3 +134,24 @@ class Metrics:
     def render(self) -> bytes:
         """The text format that Prometheus scrapes."""
         return generate_latest(self.registry)
+
+
+def merged(texts: Mapping[str, str]) -> bytes:
+    """The metrics of several workers as one text: every sample gets the label `worker`, the key of its text."""
+    registry = CollectorRegistry()
+    registry.register(_Merged(texts))
+    return generate_latest(registry)
+
+
+class _Merged(Collector):
+    def __init__(self, texts: Mapping[str, str]) -> None:
+        self._texts = texts
+
+    def collect(self) -> Iterable[Metric]:
+        families: dict[str, Metric] = {}
+        for worker, text in self._texts.items():
+            for family in text_string_to_metric_families(text):
+                whole = families.setdefault(family.name, Metric(family.name, family.documentation, family.type))
+                for sample in family.samples:
+                    whole.add_sample(sample.name, {**sample.labels, "worker": worker}, sample.value)
+        return families.values()

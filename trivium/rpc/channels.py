@@ -1,0 +1,48 @@
+"""Channels to the other parts of the mesh, and the options that both sides must agree on."""
+
+from typing import Final
+
+import grpc
+
+MAX_MESSAGE_BYTES: Final = 8 * 1024 * 1024
+"""Largest message that is taken or sent; a larger request is told so."""
+HARD_LIMIT_BYTES: Final = 4 * MAX_MESSAGE_BYTES
+"""Above it gRPC itself refuses, in its own words."""
+KEEPALIVE_MS: Final = 20_000
+"""A client pings so often. The server allows pings at half of it: otherwise GOAWAY, too_many_pings."""
+
+Options = tuple[tuple[str, int], ...]
+
+CHANNEL_OPTIONS: Final[Options] = (
+    ("grpc.max_send_message_length", HARD_LIMIT_BYTES),
+    ("grpc.max_receive_message_length", HARD_LIMIT_BYTES),
+    ("grpc.keepalive_time_ms", KEEPALIVE_MS),
+    ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 2_000),
+    # Nothing paid is redone behind our back.
+    ("grpc.enable_retries", 0),
+    # Each channel has a connection of its own, so that several reach several workers of one port.
+    ("grpc.use_local_subchannel_pool", 1),
+)
+
+SERVER_OPTIONS: Final[Options] = (
+    ("grpc.max_send_message_length", HARD_LIMIT_BYTES),
+    ("grpc.max_receive_message_length", HARD_LIMIT_BYTES),
+    ("grpc.keepalive_time_ms", 2 * KEEPALIVE_MS),
+    ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", KEEPALIVE_MS // 2),
+    ("grpc.http2.max_pings_without_data", 0),
+)
+
+
+def channel(address: str) -> grpc.aio.Channel:
+    """A channel to `host:port`. Connects when first used; a peer that comes back is found within two seconds.
+
+    Belongs to the event loop it is made in. The owner closes it.
+    """
+    return grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS)

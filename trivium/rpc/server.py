@@ -1,0 +1,121 @@
+"""The gRPC server of every process: guarded handlers, health, reflection, and a drain that loses no call."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, Final, Self
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1._async import HealthServicer
+from grpc_reflection.v1alpha import reflection
+
+from trivium.core.errors import Unreachable
+from trivium.process import Process
+from trivium.rpc.channels import SERVER_OPTIONS
+from trivium.rpc.guard import GuardedServer
+from trivium.rpc.ports import require_free
+from trivium.rpc.workers import supervise
+
+AddServicers = Callable[[Any], None]
+"""Calls the generated `add_XServicer_to_server(servicer, server)` for each servicer of the process."""
+
+_NOTICE_MS: Final = 300
+"""Between NOT_SERVING and closing the port: clients that watch health go elsewhere meanwhile."""
+
+
+class RpcServer:
+    """One grpc.aio server on one port.
+
+    async with RpcServer(lambda server: add_TierServicer_to_server(tier, server), port=0) as server:
+        print(server.port)
+    """
+
+    def __init__(
+        self,
+        add_servicers: AddServicers,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        share_port: bool = False,
+        drain_ms: int = 25_000,
+        notice_ms: int = _NOTICE_MS,
+    ) -> None:
+        """`share_port`: other workers listen on the same port (SO_REUSEPORT). Times are ms."""
+        self.host = host
+        self.port = port
+        """0 until started means any free port; afterwards the real one."""
+        self._add_servicers = add_servicers
+        self._share_port = share_port
+        self._drain_ms = drain_ms
+        self._notice_ms = notice_ms
+        self._server: grpc.aio.Server | None = None
+        self._health: HealthServicer | None = None
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    async def start(self) -> None:
+        """Open the port and serve. Raises Unreachable when the port is taken."""
+        if not self._share_port:
+            require_free(self.host, self.port)
+        options = (*SERVER_OPTIONS, ("grpc.so_reuseport", int(self._share_port)))
+        server = grpc.aio.server(options=options)
+        guarded = GuardedServer(server)
+        self._add_servicers(guarded)
+        self._health = HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        reflection.enable_server_reflection((*guarded.names, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
+        try:
+            self.port = server.add_insecure_port(f"{self.host}:{self.port}")
+        except RuntimeError as error:
+            raise Unreachable(f"the port {self.host}:{self.port} cannot be opened: {error}") from None
+        for name in guarded.names:
+            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+        await server.start()
+        self._server = server
+
+    async def stop(self) -> None:
+        """Say NOT_SERVING, wait a little, take no new call, finish the open ones, cancel what is left at the end."""
+        server, self._server = self._server, None
+        if server is None or self._health is None:
+            return
+        await self._health.enter_graceful_shutdown()
+        await asyncio.sleep(self._notice_ms / 1000)
+        await server.stop(self._drain_ms / 1000)
+
+
+async def serve(process: Process, port: int, processes: int, add_servicers: AddServicers) -> None:
+    """Serve until the process is told to stop, then drain.
+
+    With `processes` > 1 this process becomes the parent of that many workers, which run the same program and share the
+    port; it serves nothing itself. Whoever does costly things before calling this looks at `process.worker` first.
+    """
+    if processes > 1 and process.worker is None:
+        await supervise(process, port, processes)
+        return
+    async with opened(process, port, add_servicers):
+        await process.stopping.wait()
+
+
+@asynccontextmanager
+async def opened(process: Process, port: int, add_servicers: AddServicers) -> AsyncIterator[RpcServer]:
+    """A server of this process that has said that it is ready, drained at the end; for processes that also do more."""
+    settings, shared = process.settings, process.shared_port
+    server = RpcServer(
+        add_servicers,
+        host=settings.host,
+        port=port if shared is None else shared,
+        share_port=shared is not None,
+        drain_ms=settings.drain_ms,
+    )
+    async with server:
+        await process.ready(port=server.port)
+        try:
+            yield server
+        finally:
+            process.draining()
