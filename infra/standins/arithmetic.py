@@ -27,8 +27,12 @@ _WORDS: Final = (
     (re.compile(r"\bto the power of\b|\^", re.IGNORECASE), "**"),
 )
 _EXPRESSION: Final = re.compile(r"[-(]*\d[\d\s.+\-*/%()]*[+\-*/%][\d\s.+\-*/%()]*\d\)*")
-_CUE: Final = re.compile(r"\bwhat|\bhow (?:much|many)|calculat|comput|solve|evaluate|\bsum\b|\badd\b|=|^[\d\s.+\-*/%()]+\??$", re.IGNORECASE)
-_EACH: Final = re.compile(rf"\b({_NUMBER})\b[^.?!\d]{{0,60}}?[^.?!\d]\bat\b\s*[$€£]?({_NUMBER})[^.?!\d]{{0,20}}\beach\b", re.IGNORECASE)
+_CUE: Final = re.compile(
+    r"\bwhat|\bhow (?:much|many)|calculat|comput|solve|evaluate|\bsum\b|\badd\b|=|^[\d\s.+\-*/%()]+\??$", re.IGNORECASE
+)
+_EACH: Final = re.compile(
+    rf"\b({_NUMBER})\b[^.?!\d]{{0,60}}?[^.?!\d]\bat\b\s*[$€£]?({_NUMBER})[^.?!\d]{{0,20}}\beach\b", re.IGNORECASE
+)
 
 
 def solve(text: str) -> tuple[str, float] | None:

@@ -27,11 +27,12 @@ MISSING: Final = 0.9
 FORCED: Final = 0.25
 """Probability of a value that the schema forced although nothing was found."""
 DEEPEST: Final = 12
-KNOWN: Final = frozenset(
+_KEYWORDS: Final = (
     "type enum const properties required items minItems maxItems minLength maxLength pattern format minimum maximum"
     " exclusiveMinimum exclusiveMaximum anyOf oneOf allOf $ref $defs definitions nullable title description default"
-    " examples additionalProperties $schema $id uniqueItems strict multipleOf".split()
+    " examples additionalProperties $schema $id uniqueItems strict multipleOf"
 )
+KNOWN: Final = frozenset(_KEYWORDS.split())
 
 
 class BadSchema(ValueError):
@@ -240,7 +241,9 @@ def _least(schema: Schema, kind: str) -> object:
 
 def _mentioned(text: str, name: str) -> Fact:
     """Whether the text speaks of what the field is named for ("refund_requested": refund)."""
-    wanted = [word[:5] for word in words(name.replace("_", " ")) if word not in ("is", "has", "wants", "requested", "needs")]
+    wanted = [
+        word[:5] for word in words(name.replace("_", " ")) if word not in ("is", "has", "wants", "requested", "needs")
+    ]
     said = words(text)
     hit = any(word.startswith(part) for word in said for part in wanted)
     denied = hit and bool({"not", "no", "never", "don't", "without"} & set(said))

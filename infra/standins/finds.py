@@ -26,15 +26,36 @@ _ORDER: Final = re.compile(
     re.IGNORECASE,
 )
 _HASH: Final = re.compile(r"#\s?([A-Z]{0,4}-?\d[\w-]*)")
-_INVOICE: Final = re.compile(r"\b(?:invoice|receipt|credit note|payment)\s*(?:number|no\.?|id)?\s*:?\s*#?\s*([A-Z]{0,4}-?\d[\w-]*)", re.IGNORECASE)
-_TRACKING: Final = re.compile(r"\b(?:tracking|shipment|parcel)\s*(?:number|no\.?|code|id)?\s*(?:is|:)?\s*#?\s*([A-Z0-9][A-Z0-9-]{5,})", re.IGNORECASE)
-_ERROR: Final = re.compile(r"\b(?:error(?:\s+code)?|code)\s*:?\s*([A-Z]{0,4}-?\d{2,5})\b|\b([A-Z]{1,4}-\d{3,5})\b", re.IGNORECASE)
+_INVOICE: Final = re.compile(
+    r"\b(?:invoice|receipt|credit note|payment)\s*(?:number|no\.?|id)?\s*:?\s*#?\s*([A-Z]{0,4}-?\d[\w-]*)",
+    re.IGNORECASE,
+)
+_TRACKING: Final = re.compile(
+    r"\b(?:tracking|shipment|parcel)\s*(?:number|no\.?|code|id)?\s*(?:is|:)?\s*#?\s*([A-Z0-9][A-Z0-9-]{5,})",
+    re.IGNORECASE,
+)
+_ERROR: Final = re.compile(
+    r"\b(?:error(?:\s+code)?|code)\s*:?\s*([A-Z]{0,4}-?\d{2,5})\b|\b([A-Z]{1,4}-\d{3,5})\b", re.IGNORECASE
+)
 _VERSION: Final = re.compile(r"\b(?:version|v)\.?\s*(\d+(?:\.\d+)+)\b|\b(\d+\.\d+\.\d+)\b", re.IGNORECASE)
 _MONEY: Final = re.compile(
     r"(?:([$€£¥])\s?(\d[\d,]*(?:\.\d+)?))|(?:(\d[\d,]*(?:[.,]\d{1,2})?)\s?([€£$]|(?:euros?|eur|dollars?|usd|pounds?|gbp|chf)\b))",
     re.IGNORECASE,
 )
-_MONTHS: Final = "january february march april may june july august september october november december".split()
+_MONTHS: Final = [
+    "january",
+    "february",
+    "march",
+    "april",
+    "may",
+    "june",
+    "july",
+    "august",
+    "september",
+    "october",
+    "november",
+    "december",
+]
 _DATE: Final = re.compile(
     r"\b(\d{4})-(\d{2})-(\d{2})\b"
     rf"|\b(\d{{1,2}})(?:st|nd|rd|th)?\.?\s+(?:of\s+)?({'|'.join(month[:3] + '[a-z]*' for month in _MONTHS)})\.?(?:,?\s+(\d{{4}}))?\b"
@@ -46,7 +67,9 @@ _NAME: Final = re.compile(
     r"\b(?i:my name is|this is|i am|i'm)\s+([A-Z][\w'-]+(?:\s+[A-Z][\w'-]+)?)"
     r"|(?i:regards|sincerely|thanks|thank you|cheers|best)[,!.]?\s*\n+\s*([A-Z][\w'-]+(?:\s+[A-Z][\w'-]+)?)",
 )
-_QUANTITY: Final = re.compile(r"\b(\d{1,4})\s*(?:x|pcs|pieces|items?|units?|seats?|copies|tickets?|people|users?)\b", re.IGNORECASE)
+_QUANTITY: Final = re.compile(
+    r"\b(\d{1,4})\s*(?:x|pcs|pieces|items?|units?|seats?|copies|tickets?|people|users?)\b", re.IGNORECASE
+)
 _PRODUCT: Final = re.compile(
     r"\b(?:the|my|a|an|your|this|our|ordered|bought|received|returning|return)\s+((?:[a-z0-9-]+\s+){0,2}?"
     r"(?:headphones|headset|jacket|blender|lamp|sofa|shoes|phone|laptop|tablet|charger|keyboard|mouse|monitor|desk|chair"
@@ -56,7 +79,16 @@ _PRODUCT: Final = re.compile(
 )
 _QUOTED: Final = re.compile(r"[\"“']([A-Z0-9][^\"”'\n]{2,50})[\"”']")
 _BRANDED: Final = re.compile(r"(?<![.!?]\s)(?<!^)\b([A-Z][a-z]+(?:\s[A-Z0-9][\w-]*)+)")
-_CURRENCIES: Final = {"$": "USD", "€": "EUR", "£": "GBP", "¥": "JPY", "eur": "EUR", "usd": "USD", "gbp": "GBP", "chf": "CHF"}
+_CURRENCIES: Final = {
+    "$": "USD",
+    "€": "EUR",
+    "£": "GBP",
+    "¥": "JPY",
+    "eur": "EUR",
+    "usd": "USD",
+    "gbp": "GBP",
+    "chf": "CHF",
+}
 
 
 def _plain(pattern: re.Pattern[str], probability: float) -> Callable[[str], list[Fact]]:

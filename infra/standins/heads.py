@@ -84,7 +84,9 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
         except json.JSONDecodeError as error:
             raise ValueError(f"{path}:{number}: not JSON: {error.msg}") from error
         if not isinstance(row, dict) or not isinstance(row.get("text"), str):
-            raise ValueError(f'{path}:{number}: want an object with a "text", such as {{"text": "...", "label": "..."}}')
+            raise ValueError(
+                f'{path}:{number}: want an object with a "text", such as {{"text": "...", "label": "..."}}'
+            )
         rows.append(row)
     return rows
 

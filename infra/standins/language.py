@@ -28,13 +28,14 @@ REMEMBERED: Final = 4_096
 LONGEST_EMBEDDED: Final = 8_000
 """Characters; what is beyond does not change the vector, so that a pasted log costs about a millisecond."""
 
-STOPWORDS: Final = frozenset(
+_STOPWORDS: Final = (
     "a an the and or but if then than so as of at by for from in into on onto off out over under to with without about"
     " is are was were be been being am do does did doing done have has had having will would shall should can could"
     " may might must i me my mine we us our ours you your yours he him his she her hers it its they them their this"
     " that these those there here what which who whom whose when where why how not no nor only own same too very just"
-    " also please tell me any some all each other more most such s t re ve ll d m get got".split()
+    " also please tell any some all each other more most such s t re ve ll d m get got"
 )
+STOPWORDS: Final = frozenset(_STOPWORDS.split())
 _WORD: Final = re.compile(r"[^\W_]+(?:['’][^\W_]+)?", re.UNICODE)
 _SENTENCE_END: Final = re.compile(r"(?<=[.!?])[\"')\]]*\s+(?=[\"'(\[]?[A-Z0-9À-Þ`*])|\n+")
 _SUFFIXES: Final = ("ations", "ation", "ings", "ing", "edly", "ed", "ies", "ers", "er", "es", "ly", "s")

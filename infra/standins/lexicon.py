@@ -31,8 +31,26 @@ _URGENT: Final = (
     " money charged"
 )
 _CALM: Final = "2 whenever eventually someday curious wondering suggestion idea thanks thank nice joke roadmap|1 please"
-_NEGATIONS: Final = frozenset("not no never without hardly barely isn't wasn't don't doesn't didn't can't won't".split())
-_STRONG: Final = frozenset("very really extremely absolutely so totally completely utterly incredibly".split())
+_NEGATIONS: Final = frozenset(
+    [
+        "not",
+        "no",
+        "never",
+        "without",
+        "hardly",
+        "barely",
+        "isn't",
+        "wasn't",
+        "don't",
+        "doesn't",
+        "didn't",
+        "can't",
+        "won't",
+    ]
+)
+_STRONG: Final = frozenset(
+    ["very", "really", "extremely", "absolutely", "so", "totally", "completely", "utterly", "incredibly"]
+)
 
 _STOPS: Final[dict[str, str]] = {
     "en": "the and is are was you your not have has with this that for from what how can when please my it to of in i"
@@ -91,7 +109,9 @@ def language(text: str) -> dict[str, float]:
     """Probabilities of two-letter language codes."""
     seen = words(text)
     letters = sum(character.isalpha() for character in text) or 1
-    evidence = {code: 6.0 * sum(word in known for word in seen) / math.sqrt(len(seen) + 1.0) for code, known in _SETS.items()}
+    evidence = {
+        code: 6.0 * sum(word in known for word in seen) / math.sqrt(len(seen) + 1.0) for code, known in _SETS.items()
+    }
     for code, script in _SCRIPTS:
         evidence[code] = 24.0 * len(script.findall(text)) / letters
     if evidence["ja"] > 2.0:

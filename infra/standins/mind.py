@@ -11,7 +11,7 @@ from typing import Any, Final, assert_never
 
 import numpy as np
 
-from infra.standins import arithmetic, composing, fill, lexicon, tools
+from infra.standins import arithmetic, composing, fill, lexicon
 from infra.standins.composing import Snippet
 from infra.standins.finds import Fact
 from infra.standins.heads import Head, read_rows, train_from_rows
@@ -19,6 +19,7 @@ from infra.standins.language import Language, load_language
 from infra.standins.prompts import Passage, Prompt, Task, read_passages
 from infra.standins.reader import NOT_FOUND, read
 from infra.standins.speech import Call, Choice, Part, Speech, best, say, text_of
+from infra.standins.tools import Tool, call, choose
 
 EXAMPLES: Final = Path(__file__).resolve().parents[2] / "examples" / "support"
 DONT_KNOW: Final = "I do not know enough to answer that."
@@ -40,7 +41,7 @@ class Wanted:
 
     adapter: str | None = None
     grammar: Grammar | None = None
-    tools: tuple[tools.Tool, ...] = ()
+    tools: tuple[Tool, ...] = ()
     tool_choice: str = "auto"
     """auto, none, required, or the name of a tool."""
 
@@ -150,7 +151,9 @@ class Mind:
         if not allowed:
             return None
         task = self.task_of(prompt, adapter)
-        return self._fact(prompt, task if task in ("sentiment", "urgency", "language") else "classify", adapter, allowed)
+        return self._fact(
+            prompt, task if task in ("sentiment", "urgency", "language") else "classify", adapter, allowed
+        )
 
     def _fact(self, prompt: Prompt, task: Task, adapter: str | None, allowed: tuple[str, ...]) -> Fact | None:
         if task in ("classify", "sentiment", "urgency", "language"):
@@ -185,10 +188,10 @@ class Mind:
     def _call(self, prompt: Prompt, wanted: Wanted) -> Call | None:
         if not wanted.tools or wanted.tool_choice == "none" or _has_result(prompt):
             return None
-        chosen = tools.choose(self.language, prompt.text, wanted.tools, wanted.tool_choice, self.needs_documents)
+        chosen = choose(self.language, prompt.text, wanted.tools, wanted.tool_choice, self.needs_documents)
         if chosen is None:
             return None
-        return tools.call(chosen[0], prompt.text, chosen[1])
+        return call(chosen[0], prompt.text, chosen[1])
 
 
 FIELD_TASKS: Final[tuple[tuple[str, Task], ...]] = (
@@ -233,4 +236,3 @@ def _tool_passages(prompt: Prompt) -> tuple[Passage, ...] | None:
             numbered = read_passages(turn.text)
             found.extend(numbered or [Passage(len(found) + 1, "", turn.text)])
     return tuple(found)
-

@@ -17,9 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-Task = Literal[
-    "classify", "sentiment", "language", "urgency", "extract", "summarize", "draft", "answer", "general"
-]
+Task = Literal["classify", "sentiment", "language", "urgency", "extract", "summarize", "draft", "answer", "general"]
 Role = Literal["system", "user", "assistant", "tool"]
 
 TASKS: Final[tuple[tuple[str, Task], ...]] = (

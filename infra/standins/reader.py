@@ -76,7 +76,9 @@ def rank(language: Language, question: str, passages: Sequence[Passage]) -> list
     around = {passage.number: content_stems(passage.source + " " + passage.text[:2_000]) for passage in passages}
     cosines = language.embed_many([sentence for _, sentence in candidates]) @ language.embed(question)
     found = [
-        Found(passage.number, at, _clean(sentence), _score(weights, stems[at], around[passage.number], float(cosines[at])))
+        Found(
+            passage.number, at, _clean(sentence), _score(weights, stems[at], around[passage.number], float(cosines[at]))
+        )
         for at, (passage, sentence) in enumerate(candidates)
     ]
     return sorted(_unique(found), key=lambda one: (-one.score, one.at))

@@ -47,7 +47,9 @@ def call(tool: Tool, question: str, probability: float) -> Call:
     speech = fill.fill(_object(tool.schema), question, _argument(question))
     arguments: dict[str, object] = json.loads(text_of(speech))
     required = set(tool.schema.get("required", ()))
-    kept = {name: value for name, value in arguments.items() if name in required or value not in (None, "", [], 0, False)}
+    kept = {
+        name: value for name, value in arguments.items() if name in required or value not in (None, "", [], 0, False)
+    }
     return Call(tool.name, kept, probability)
 
 
