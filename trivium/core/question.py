@@ -59,8 +59,13 @@ class Text:
     """Something is said not to work or not to be there."""
     roles: tuple[tuple[str, str], ...]
     """(participant, role) in reading order, role one of source, target, agent, measure, with, for, or "" for none."""
+    modifiers: frozenset[str]
+    """Words that narrow or widen: all, another, only, without."""
+    past: bool
+    """It asks about what has happened."""
     ask: str
-    """Kind of question: do, why, when, where, who, what, which, howmuch, howmany, howlong, howoften, state."""
+    """Kind of question: do, can, whether, outcome, why, when, where, who, what, which, howmuch, howmany, howlong,
+    howoften, state."""
     actors: str
     """Order in which the first and the second person are named: "", "i", "u", "iu", "ui"."""
     trigrams: frozenset[str]

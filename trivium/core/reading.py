@@ -30,6 +30,11 @@ _ASKS: Final = {"why": "why", "when": "when", "where": "where", "who": "who", "w
 _HOW: Final = {"much": "howmuch", "many": "howmany", "long": "howlong", "soon": "howlong", "quickly": "howlong",
                "fast": "howlong", "often": "howoften", "expensive": "howmuch", "big": "howmuch", "come": "why"}  # fmt: skip
 _COUNTING: Final = frozenset(wording.NUMBER_WORDS) | {"one"}
+_CAN: Final = frozenset({"can", "may", "could", "would", "will", "please"})
+_WHETHER: Final = frozenset({"do", "does", "is", "are", "did", "has", "have", "was", "were", "am", "should", "must"})
+_OFFERS: Final = frozenset({"possible", "offer", "have", "support", "there", "provide", "allow", "accept", "sell", "available"})
+_PROCEDURES: Final = frozenset({"procedure", "way", "steps", "process", "need", "have"})
+_WISHES: Final = frozenset({"want", "like", "need", "wish", "please"})
 _FIRST: Final = frozenset({"i", "me", "we", "us"})
 _SECOND: Final = frozenset({"you"})
 
@@ -123,6 +128,8 @@ class Reader:
             negations=negations,
             complaint=negations > 0 or not wording.FAILURES.isdisjoint(words),
             roles=roles,
+            modifiers=frozenset(wording.MODIFIERS.intersection(words)),
+            past=not wording.PAST.isdisjoint(words),
             ask=_ask(words),
             actors=_actors(words),
             trigrams=frozenset(key[i : i + 3] for i in range(min(len(key), 300) - 2)),
@@ -311,15 +318,31 @@ def _canonical(number: str) -> str:
 
 def _ask(words: list[str]) -> str:
     for index, word in enumerate(words):
+        if word == "what":
+            return _what(words[index + 1 : index + 9])
         if word in _ASKS:
             return _ASKS[word]
         if word == "how":
             return _HOW.get(words[index + 1], "do") if index + 1 < len(words) else "do"
         if word.startswith("how_"):
             return "howmuch" if word == "how_much" else "howlong"
-    if words and words[0] in ("can", "may", "could", "do", "does", "is", "are", "will", "would", "did", "has", "have"):
-        return "yesno"
-    return "do" if "want" in words or "like" in words or "need" in words else "state"
+    if not words:
+        return "state"
+    if words[0] in _CAN or (words[0] in ("do", "does", "is", "are") and not _OFFERS.isdisjoint(words[:4])):
+        return "can"
+    if words[0] in _WHETHER:
+        return "whether"
+    return "do" if not _WISHES.isdisjoint(words) else "state"
+
+
+def _what(after: list[str]) -> str:
+    if not after:
+        return "what"
+    if after[0] in ("happens", "happen", "happened"):
+        return "outcome"
+    if not _PROCEDURES.isdisjoint(after) or after[-1:] == ["do"] or "should" in after[:2]:
+        return "do"
+    return "howmuch" if "price" in after[:4] or "cost" in after[:4] else "what"
 
 
 def _actors(words: list[str]) -> str:

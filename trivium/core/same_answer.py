@@ -9,14 +9,18 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
+from trivium.core.concepts import ACTIONS, FACETS
 from trivium.core.question import Text
 from trivium.core.wording import SWITCHES
 
 FEATURES: Final = (
     "cosine", "cosine_gap", "concept_jaccard", "concept_cover", "word_jaccard", "trigram_jaccard", "length_ratio",
-    "shared_known", "unmatched_most", "unmatched_least", "unmatched_known_both", "unmatched_known", "fewest_concepts",
-    "same_ask", "ask_conflict", "complaint_mismatch", "poles_shared", "poles_one_sided", "rivals_one_sided",
-    "actors_equal", "order_kept", "agreement", "witness", "witness_agreement", "doubt",
+    "shared_actions", "shared_facets", "shared_things", "shared_unknown",
+    "action_conflict", "action_one_sided", "facet_conflict", "facet_one_sided", "thing_conflict", "thing_one_sided",
+    "unknown_conflict", "unknown_one_sided", "fewest_concepts",
+    "ask_distance", "modifier_mismatch", "past_mismatch", "complaint_mismatch", "undone_mismatch",
+    "poles_shared", "poles_one_sided", "rivals_one_sided", "actors_equal", "order_kept",
+    "agreement", "witness", "witness_agreement", "doubt",
 )  # fmt: skip
 """Names of the learned score's inputs, in their order. A model file that names others is refused."""
 
@@ -24,8 +28,10 @@ NEGATION_DECIDES: Final = 0.6
 """Share of common concepts from which a negation on one side alone is decisive. Below it "no label was in my parcel" and
 "how do I print a label" are told apart, or not, by the learned score."""
 
-_OPEN_ASKS: Final = frozenset({"do", "yesno", "state", "where", "what", "which"})
-"""Kinds of question that customers swap freely: "how do I", "can I", "I want to", "where do I"."""
+_OPEN_ASKS: Final = frozenset({"do", "can", "state", "where"})
+_NEAR_ASKS: Final = frozenset({"when howlong", "howmuch what", "what which", "can whether", "whether why", "do which", "do what", "can what"})
+"""Kinds of question that customers swap freely ("how do I", "can I", "I want to", "where do I"), and pairs that they
+swap now and then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,35 +68,19 @@ def requirement_failed(a: Text, b: Text) -> str:
 
 def features(a: Text, b: Text, evidence: Evidence) -> tuple[float, ...]:
     """The learned score's inputs in the order of FEATURES; symmetric in a and b."""
-    shared = a.concepts & b.concepts
-    every = len(a.concepts | b.concepts) or 1
-    only_a, only_b = a.concepts - shared, b.concepts - shared
-    fewest = min(len(a.concepts), len(b.concepts))
-    known_a, known_b = len(only_a & a.known), len(only_b & b.known)
-    words = len(a.words | b.words) or 1
-    trigrams = len(a.trigrams | b.trigrams) or 1
+    words = len(a.words & b.words) / (len(a.words | b.words) or 1)
     axes_a, axes_b = {axis for axis, _ in a.poles}, {axis for axis, _ in b.poles}
     groups_a, groups_b = {group for group, _ in a.rivals}, {group for group, _ in b.rivals}
-    open_a, open_b = a.ask in _OPEN_ASKS, b.ask in _OPEN_ASKS
     witness = math.log2(evidence.classes) / 6.0 if evidence.classes > 1 else 0.0
-    cover = len(shared) / fewest if fewest else 0.0
     return (
         evidence.cosine,
-        evidence.cosine - len(a.words & b.words) / words,
-        len(shared) / every,
-        cover,
-        len(a.words & b.words) / words,
-        len(a.trigrams & b.trigrams) / trigrams,
-        min(a.length, b.length) / (max(a.length, b.length) or 1),
-        float(min(len(shared & a.known), 4)),
-        float(min(max(len(only_a), len(only_b)), 6)),
-        float(min(len(only_a), len(only_b), 4)),
-        float(min(known_a, known_b, 3)),
-        float(min(known_a + known_b, 5)),
-        float(min(fewest, 6)),
-        float(a.ask == b.ask),
-        float(a.ask != b.ask and not (open_a and open_b)),
+        evidence.cosine - words,
+        *_concept_features(a, b, words),
+        _ask_distance(a.ask, b.ask),
+        float(min(len(a.modifiers ^ b.modifiers), 3)),
+        float(a.past != b.past),
         float(a.complaint != b.complaint),
+        float(_undone(a) != _undone(b)),
         float(min(len(a.poles & b.poles), 3)),
         float(min(len(axes_a ^ axes_b), 4)),
         float(min(len(groups_a ^ groups_b), 4)),
@@ -101,6 +91,46 @@ def features(a: Text, b: Text, evidence: Evidence) -> tuple[float, ...]:
         witness * evidence.agreement,
         evidence.doubt if evidence.classes > 1 else 1.0,
     )
+
+
+def _concept_features(a: Text, b: Text, words: float) -> tuple[float, ...]:
+    shared = a.concepts & b.concepts
+    fewest = min(len(a.concepts), len(b.concepts))
+    only_a, only_b = _sorted_out(a, a.concepts - shared), _sorted_out(b, b.concepts - shared)
+    common = _sorted_out(a, shared)
+    gaps = [
+        part
+        for left, right in zip(only_a, only_b, strict=True)
+        for part in (float(min(left, right, 2)), float(min(abs(left - right), 3)))
+    ]
+    return (
+        len(shared) / (len(a.concepts | b.concepts) or 1),
+        len(shared) / (fewest or 1),
+        words,
+        len(a.trigrams & b.trigrams) / (len(a.trigrams | b.trigrams) or 1),
+        min(a.length, b.length) / (max(a.length, b.length) or 1),
+        *(float(min(count, 3)) for count in common),
+        *gaps,
+        float(min(fewest, 6)),
+    )
+
+
+def _sorted_out(text: Text, concepts: frozenset[str]) -> tuple[int, int, int, int]:
+    """How many of them are actions, facets, things and words that the table does not know."""
+    actions, facets = len(concepts & ACTIONS), len(concepts & FACETS)
+    known = len(concepts & text.known)
+    return actions, facets, known - actions - facets, len(concepts) - known
+
+
+def _ask_distance(first: str, second: str) -> float:
+    """0 for the same kind of question, 1 for kinds that are swapped freely, 2 now and then, 3 hardly ever."""
+    if first == second:
+        return 0.0
+    if first in _OPEN_ASKS and second in _OPEN_ASKS:
+        return 1.0
+    if " ".join(sorted((first, second))) in _NEAR_ASKS or "state" in (first, second):
+        return 2.0
+    return 3.0
 
 
 def _order_kept(a: Text, b: Text) -> float:

@@ -182,3 +182,13 @@ ROLE_WORDS: Final = {
 
 INFINITIVES: Final = _words("how want like need able possible going have supposed trying try way would love prefer unable wish hope allowed do go")
 """Words after which "to" opens a verb, not a destination."""
+
+MODIFIERS: Final = _words(
+    "all every each whole entire both half only another second third other again instead extra additional without except "
+    "together separate different same temporary temporarily permanent permanently automatic automatically manually always "
+    "happens happen everyone everybody single"
+)
+"""Words that narrow or widen what is asked, so that one on one side alone may change the answer."""
+
+PAST: Final = _words("was were did had been")
+"""Signs that something is asked about what has happened."""
