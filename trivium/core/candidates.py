@@ -1,0 +1,134 @@
+"""Stage 3: which targets come into question, and stage 7: whether an experiment puts others in their place.
+
+The first that applies: a pinned target, an attribute rule, the task type's own route, the novel route, the default one.
+"""
+
+from dataclasses import dataclass
+
+from trivium.core import draw
+from trivium.core.decision import Classification, Source
+from trivium.core.policy import (
+    Arm,
+    Attribute,
+    Condition,
+    Experiment,
+    Leg,
+    Op,
+    Policy,
+    Route,
+    Rule,
+    Target,
+    TaskSpec,
+    TaskType,
+)
+from trivium.core.request import Request
+
+Attributes = dict[Attribute, str | float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """A route and where it came from. `rule` is empty unless a rule said it."""
+
+    route: Route
+    source: Source
+    rule: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """An arm, and how likely it was."""
+
+    experiment: str
+    arm: Arm
+    probability: float
+
+
+def attributes_of(
+    request: Request, spec: TaskSpec, prompt_tokens: int, classification: Classification | None
+) -> Attributes:
+    """What rules may look at. Complexity is None, and meets no condition, when nothing was classified."""
+    return {
+        Attribute.TOKENS: prompt_tokens,
+        Attribute.COMPLEXITY: classification.complexity if classification else None,
+        Attribute.TASK_TYPE: spec.name,
+        Attribute.TENANT: request.identity.tenant,
+        Attribute.TEAM: request.team,
+        Attribute.APPLICATION: request.application,
+        Attribute.USE_CASE: request.use_case,
+        Attribute.USER_TIER: request.user_tier,
+        Attribute.KNOWLEDGE: request.knowledge.value,
+        Attribute.STAKES: request.stakes.value,
+        Attribute.PRIORITY: request.priority.value,
+        Attribute.SENSITIVITY: request.sensitivity.value,
+        Attribute.OUTPUT: spec.output.kind.value,
+    }
+
+
+def choose(pinned: Target | None, task: TaskType, own: Source, attributes: Attributes, policy: Policy) -> Candidates:
+    """`own`: where the task's own route comes from (TASK, NOVEL or DEFAULT); a task without one takes the default route.
+
+    Bars act only where the task type can wait: elsewhere every answer passes."""
+    if pinned is not None:
+        return Candidates((Leg(pinned),), Source.PINNED)
+    rule = next((rule for rule in policy.rules if holds(rule, attributes)), None)
+    if rule is not None:
+        return Candidates(patient(rule.route, task), Source.RULE, rule.name)
+    if task.route and own is not Source.DEFAULT:
+        return Candidates(patient(task.route, task), own)
+    return Candidates(patient(policy.default_route, task), Source.DEFAULT)
+
+
+def patient(route: Route, task: TaskType) -> Route:
+    """The route with its bars when the task type can wait, else without."""
+    if task.can_wait or all(leg.bar is None for leg in route):
+        return route
+    return tuple(Leg(leg.target) for leg in route)
+
+
+def holds(rule: Rule, attributes: Attributes) -> bool:
+    """All conditions, each on one attribute."""
+    return all(meets(condition, attributes[condition.attribute]) for condition in rule.when)
+
+
+def meets(condition: Condition, value: str | float | None) -> bool:
+    """One comparison. A number against a word, or against nothing, is never met."""
+    wanted = condition.value
+    if condition.op is Op.EQ:
+        return value == wanted
+    if condition.op is Op.IN:
+        return isinstance(wanted, tuple) and value in wanted
+    if not isinstance(value, int | float) or not isinstance(wanted, int | float):
+        return False
+    return _ordered(condition.op, value, wanted)
+
+
+def _ordered(op: Op, value: float, wanted: float) -> bool:
+    if op is Op.LT:
+        return value < wanted
+    if op is Op.LE:
+        return value <= wanted
+    if op is Op.GT:
+        return value > wanted
+    return value >= wanted
+
+
+def experiment_for(task_type: str, source: Source, policy: Policy) -> Experiment | None:
+    """Only a task's own route is experimented with: a pinned target and an attribute rule stand above."""
+    if source is not Source.TASK:
+        return None
+    return next((e for e in policy.experiments if task_type in e.task_types), None)
+
+
+def draw_arm(experiment: Experiment, request: Request) -> Drawn | None:
+    """The arm of this end user (of this identity when there is none): the same at every call; None when no arm has weight."""
+    total = sum(arm.weight for arm in experiment.arms)
+    if total <= 0:
+        return None
+    who = ("user", request.end_user) if request.end_user else ("request", request.identity.id)
+    at = draw.fraction("experiment", experiment.name, request.identity.tenant, *who) * total
+    for arm in experiment.arms:
+        if at < arm.weight:
+            return Drawn(experiment.name, arm, arm.weight / total)
+        at -= arm.weight
+    return None

@@ -1,0 +1,64 @@
+"""Money, exactly: integer micro-dollars, no floats.
+
+One rounding for each attempt: the sum over all kinds of tokens in millionths of a micro-dollar, rounded half up. So the
+cost of a request is the sum of what its attempts say, whoever adds it up.
+"""
+
+from trivium.core.outcome import Usage
+from trivium.core.policy import Policy, Prices, Target, TaskSpec, Tier
+from trivium.core.prompt import answer_tokens_at, tokens_at
+
+MILLION = 1_000_000
+
+
+def cost(prices: Prices, usage: Usage) -> int:
+    """Micro-dollars of one call. Cache tokens are parts of the input and are taken out of what is paid at full price."""
+    plain = max(0, usage.input_tokens - usage.cache_read_tokens - usage.cache_write_tokens)
+    tokens = (
+        plain * prices.input_per_million
+        + usage.cache_read_tokens * prices.cache_read_per_million
+        + usage.cache_write_tokens * prices.cache_write_per_million
+        + usage.output_tokens * prices.output_per_million
+        + usage.embedding_tokens * prices.embedding_per_million
+    )
+    return _rounded(tokens) + prices.per_request
+
+
+def worst_case(target: Target, spec: TaskSpec, prompt_tokens: int) -> int:
+    """The most that one call can cost in micro-dollars: the whole prompt at the dearest input price, the longest answer, and
+    for retrieval the generator's price as well."""
+    paying = (target,) if target.generator is None else (target, target.generator)
+    total = 0
+    for payee in paying:
+        prices = payee.prices
+        dearest = max(prices.input_per_million, prices.cache_write_per_million, prices.cache_read_per_million)
+        tokens = tokens_at(target, spec, prompt_tokens) * dearest + answer_tokens_at(payee, spec) * prices.output_per_million
+        if payee.tier is Tier.RETRIEVAL:
+            tokens += prompt_tokens * prices.embedding_per_million
+        total += _rounded(tokens) + prices.per_request
+    return total
+
+
+def all_cloud(policy: Policy, usage: Usage) -> int:
+    """Micro-dollars that the reference target would have taken for the same work; 0 without a cloud target.
+
+    Retrieved passages and tool results are left out: the caller never sent them, and a cloud-only product would not
+    have had them. So the saving that is reported is rather too small than too large."""
+    target = reference(policy)
+    if target is None:
+        return 0
+    sent = max(0, usage.input_tokens - usage.context_tokens - usage.tool_tokens)
+    return cost(target.prices, Usage(input_tokens=sent, output_tokens=usage.output_tokens))
+
+
+def reference(policy: Policy) -> Target | None:
+    """The named reference target, else the cloud target with the dearest input and output together."""
+    named = policy.targets.get(policy.reference_target)
+    if named is not None:
+        return named
+    clouds = [target for target in policy.targets.values() if target.tier is Tier.CLOUD]
+    return max(clouds, key=lambda t: (t.prices.input_per_million + t.prices.output_per_million, t.name), default=None)
+
+
+def _rounded(millionths: int) -> int:
+    return (millionths + MILLION // 2) // MILLION

@@ -1,0 +1,97 @@
+"""Stage 8: along the route, one call at a time, inside one absolute deadline.
+
+An attempt may take 60 % of what is left when something follows it, all of it when nothing does, and never more than the
+policy's attempt cap. Attempt deadlines of one journey only grow, and none passes the journey's own.
+"""
+
+from dataclasses import replace
+
+from trivium.core.forbid import Case, allowed_for_now, still_allowed
+from trivium.core.outcome import Attempt, Fault, FaultKind, Outcome
+from trivium.core.policy import Policy, Route
+from trivium.core.slip import Call, Facts, Journey, Work
+from trivium.core.trail import Trail, extended
+
+DEPOSIT = 0.2
+"""Of a retry token, by the first attempt."""
+RETRY = 1.0
+"""Tokens that a second attempt at the same target takes: one in five journeys may, out of a budget that is shared."""
+TRANSIENT = frozenset({FaultKind.OVERLOADED, FaultKind.RATE_LIMITED, FaultKind.UNAVAILABLE, FaultKind.CUT})
+
+
+def call(journey: Journey, trail: Trail, policy: Policy, now_ms: int) -> Call:
+    """Opens an attempt at the leg that the journey stands at."""
+    target = journey.route[journey.position].target
+    follows = journey.position + 1 < len(journey.route)
+    left = journey.deadline_ms - now_ms
+    share = max(1, left * 6 // 10) if follows else left
+    earliest = journey.attempts[-1].deadline_ms if journey.attempts else 0
+    deadline = min(max(now_ms + min(share, policy.attempt_cap_ms), earliest), journey.deadline_ms)
+    number = len(journey.attempts) + 1
+    trail.say("walk", f"attempt {number}: {target.name}, {deadline - now_ms} of {left} ms")
+    opened = replace(
+        journey,
+        attempts=(*journey.attempts, Attempt(number, target.name, now_ms, deadline)),
+        decision=extended(journey.decision, trail),
+    )
+    return Call(opened, Work(journey.request, number, target, journey.task, deadline))
+
+
+def onward(journey: Journey, trail: Trail, policy: Policy, facts: Facts) -> Journey | None:
+    """The journey at the next leg that may and can carry it, or None. Legs that are forbidden are gone for good: what is left
+    of a plan only narrows."""
+    done, rest = journey.route[: journey.position + 1], journey.route[journey.position + 1 :]
+    left = _narrowed(journey, rest, trail, policy, facts, last_hope=journey.earlier is None)
+    if not left:
+        return None
+    return replace(journey, route=done + left, position=journey.position + 1)
+
+
+def again(journey: Journey, fault: Fault, trail: Trail, policy: Policy, facts: Facts) -> Journey | None:
+    """The journey ready to ask the same target once more: after a transient fault that asks for no pause, at the last leg, when
+    the budget has a whole token and there is time."""
+    available = journey.retry_tokens + facts.retry_tokens
+    if fault.kind not in TRANSIENT or fault.retry_after_ms or available < RETRY:
+        return None
+    if journey.position + 1 < len(journey.route) or journey.earlier is not None:
+        return None
+    if any(a.target == journey.attempts[-1].target for a in journey.attempts[:-1]):
+        return None
+    here = journey.route[journey.position :]
+    if not _narrowed(journey, here, trail, policy, facts, last_hope=False):
+        return None
+    trail.say("walk", "a retry of the same target; the budget has a token for it")
+    return replace(journey, retry_tokens=max(0.0, journey.retry_tokens - RETRY))
+
+
+def case_of(journey: Journey, policy: Policy) -> Case:
+    """What the forbids look at, from the slip and the policy in force now."""
+    tenant = policy.tenants.get(journey.request.identity.tenant)
+    task = policy.tasks.get(journey.task.name)
+    return Case(
+        journey.request,
+        journey.task,
+        journey.decision.prompt_tokens,
+        tenant.corpora if tenant else frozenset(),
+        task.ceiling_micro_dollars if task else 0,
+    )
+
+
+def better(one: Outcome | None, other: Outcome) -> Outcome:
+    """Of two answers the more confident; of equals the later one, which the route holds for stronger."""
+    return other if one is None or _confidence(other) >= _confidence(one) else one
+
+
+def _confidence(outcome: Outcome) -> float:
+    known = None if isinstance(outcome.result, Fault) else outcome.result.confidence
+    return -1.0 if known is None else known
+
+
+def _narrowed(
+    journey: Journey, legs: Route, trail: Trail, policy: Policy, facts: Facts, last_hope: bool
+) -> Route:
+    if not legs:
+        return ()
+    case = case_of(journey, policy)
+    kept = still_allowed(legs, case, policy, trail)
+    return allowed_for_now(kept, case, journey.deadline_ms - facts.now_ms, facts, trail, last_hope)
