@@ -1,6 +1,7 @@
 """Channels to the other parts of the mesh, and the options that both sides must agree on."""
 
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
 
 import grpc
 
@@ -46,3 +47,8 @@ def channel(address: str) -> grpc.aio.Channel:
     Belongs to the event loop it is made in. The owner closes it.
     """
     return grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS)
+
+
+def stub(kind: Callable[[grpc.aio.Channel], Any], channel: grpc.aio.Channel) -> Any:
+    """`stub(TierStub, channel)`: generated stubs have no types, so their methods are Any."""
+    return kind(channel)

@@ -17,7 +17,9 @@ from trivium.rpc.channels import MAX_MESSAGE_BYTES
 
 _LOG = logging.getLogger(__name__)
 
-NO_DEADLINE: Final = "this call has no deadline: set one (timeout= in Python, WithTimeout in Go, withDeadlineAfter in Java)"
+NO_DEADLINE: Final = (
+    "this call has no deadline: set one (timeout= in Python, WithTimeout in Go, withDeadlineAfter in Java)"
+)
 TRAILER_REASON: Final = "trivium-reason"
 """Trailing metadata of a refusal: the reason's code."""
 TRAILER_FIELD: Final = "trivium-field"
@@ -68,7 +70,9 @@ def guard(method: str, handler: Handler) -> Handler:
     raise TypeError(f"{method} has no behaviour")
 
 
-async def refuse(context: Context, reason: Reason, code: grpc.StatusCode = grpc.StatusCode.INVALID_ARGUMENT) -> NoReturn:
+async def refuse(
+    context: Context, reason: Reason, code: grpc.StatusCode = grpc.StatusCode.INVALID_ARGUMENT
+) -> NoReturn:
     """End a call with what was wrong, where, and what would be right."""
     context.set_trailing_metadata(((TRAILER_REASON, reason.code.value), (TRAILER_FIELD, reason.field)))
     await context.abort(code, sentence(reason))

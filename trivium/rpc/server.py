@@ -20,6 +20,17 @@ from trivium.rpc.workers import supervise
 AddServicers = Callable[[Any], None]
 """Calls the generated `add_XServicer_to_server(servicer, server)` for each servicer of the process."""
 
+
+def adding(*services: tuple[Callable[[Any, Any], None], object]) -> AddServicers:
+    """`adding((add_TierServicer_to_server, tier), ...)`: for RpcServer and serve; generated code has no types."""
+
+    def add(server: Any) -> None:
+        for register, servicer in services:
+            register(servicer, server)
+
+    return add
+
+
 _NOTICE_MS: Final = 300
 """Between NOT_SERVING and closing the port: clients that watch health go elsewhere meanwhile."""
 
@@ -27,7 +38,7 @@ _NOTICE_MS: Final = 300
 class RpcServer:
     """One grpc.aio server on one port.
 
-    async with RpcServer(lambda server: add_TierServicer_to_server(tier, server), port=0) as server:
+    async with RpcServer(adding((add_TierServicer_to_server, tier)), port=0) as server:
         print(server.port)
     """
 
