@@ -16,7 +16,7 @@ from trivium.core.outcome import Fault, FaultKind, Outcome, Reason, ReasonCode, 
 from trivium.core.partition import PartitionPlan, home
 from trivium.core.policy import Policy, Tier
 from trivium.core.request import Identity
-from trivium.core.slip import Call, ContentType, End, Journey
+from trivium.core.slip import Call, End, Journey
 from trivium.kafka.record import Delivered, Record
 from trivium.kafka.topics import (
     CACHE,
@@ -30,6 +30,7 @@ from trivium.kafka.topics import (
     LEDGER,
     OUTCOMES,
     REQUESTS,
+    RESPONSES,
     Lane,
     work,
 )
@@ -120,7 +121,7 @@ class Effects:
             *trace,
         )
         value = encode_terminal(terminal, end.content_type)
-        return Record(end.reply_topic, identity.key.encode(), value, headers, self.home(identity))
+        return Record(end.reply_topic or RESPONSES, identity.key.encode(), value, headers, self.home(identity))
 
     def overdue(self, carry: bytes, identity: Identity, attempt: int, target: str, now_ms: int, why: str) -> Record:
         """The outcome that the owner writes when nothing came back; goes into the home partition like any other."""
@@ -171,13 +172,6 @@ def too_large(terminal: Terminal, size: int) -> Terminal:
     reason = Reason(ReasonCode.TOO_LARGE, f"the answer as a record is {size} bytes", "answer", "ask for less at once")
     return replace(
         terminal, kind=TerminalKind.FAILED, answer=None, reason=reason, tier="", target="", cache=None, refused_candidates=()
-    )
-
-
-def failure(identity: Identity, policy: Policy, reason: Reason, at_ms: int, content_type: ContentType) -> Terminal:
-    """A failed terminal for a request of which only the identity is sure."""
-    return Terminal(
-        identity, TerminalKind.FAILED, reason=reason, arrived_ms=at_ms, ended_ms=at_ms, policy_revision=policy.revision
     )
 
 

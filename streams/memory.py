@@ -82,6 +82,7 @@ class Memory:
         self._timers: list[tuple[int, int, Identity, int]] = []
         self._sequence = 0
         self._clock_ms = 0
+        self._cancels: dict[Identity, int] = {}
         self.pending = 0
         """How many identities wait for an outcome."""
 
@@ -117,6 +118,19 @@ class Memory:
             return CameBack.STRAY
         entry.attempt, entry.deadline_ms, entry.target, entry.carry = attempt + 1, 0, "", b""
         return CameBack.FIRST
+
+    def cancel(self, identity: Identity, ts_ms: int) -> Entry | None:
+        """A cancel was read. The entry to end, or None: it has ended, or its request is yet to come (remembered)."""
+        self._advance(ts_ms)
+        entry = self._entries.get(identity)
+        if entry is None:
+            self._cancels[identity] = ts_ms
+            return None
+        return entry if entry.ended_ms is None and entry.carry else None
+
+    def was_cancelled(self, identity: Identity) -> bool:
+        """Whether a cancel came before the request; asked once."""
+        return self._cancels.pop(identity, None) is not None
 
     def opened(self, identity: Identity, attempt: int, deadline_ms: int, target: str, carry: bytes) -> None:
         """The journey asks for a call. The identity has an entry that has not ended."""
@@ -171,6 +185,8 @@ class Memory:
         before, ends = ts_ms - self._window_ms, self._ends
         while ends and ends[0][0] < before:
             self._entries.pop(ends.popleft()[1], None)
+        while self._cancels and next(iter(self._cancels.values())) < before:
+            del self._cancels[next(iter(self._cancels))]
 
 
 def _waits(entry: Entry) -> bool:

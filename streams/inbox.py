@@ -1,0 +1,95 @@
+"""Reading what comes in: a record of trivium.requests or trivium.outcomes as the memory and the journey need it.
+
+Used live and by the fold, so that both see the same thing in the same bytes.
+"""
+
+import hashlib
+from dataclasses import dataclass
+
+from google.protobuf.message import DecodeError
+
+from trivium.codec import decode_request, identity_from
+from trivium.core.errors import BadRequest, Undecodable
+from trivium.core.outcome import Reason, ReasonCode
+from trivium.core.request import Identity
+from trivium.core.slip import ContentType
+from trivium.kafka.record import Delivered
+from trivium.kafka.topics import HEADER_CONTENT_TYPE, HEADER_FORWARDED
+from trivium.v1 import journey_pb2, request_pb2
+
+
+@dataclass(frozen=True, slots=True)
+class RequestIn:
+    """A request that somebody can be answered for. `message` is None when its body is wrong: then `wrong` says why."""
+
+    identity: Identity
+    body_hash: str
+    content_type: ContentType
+    message: request_pb2.Request | None
+    wrong: Reason | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeIn:
+    """An outcome with its request and slip, or a cancel (then only the identity counts)."""
+
+    identity: Identity
+    attempt: int
+    deadline_ms: int
+    """Of the attempt, as the slip has it."""
+    message: journey_pb2.OutcomeRecord
+
+    @property
+    def cancel(self) -> bool:
+        return self.message.cancel
+
+    @property
+    def body_hash(self) -> str:
+        return self.message.slip.body_hash
+
+
+def read_request(record: Delivered) -> RequestIn:
+    """Raises BadRequest when there is no identity: nobody can be answered."""
+    value = record.value or b""
+    stated = _text(record.header(HEADER_CONTENT_TYPE))
+    try:
+        decoded = decode_request(value, stated)
+    except BadRequest as bad:
+        if bad.identity is None:
+            raise
+        raw_hash = hashlib.blake2b(value, digest_size=12).hexdigest()
+        # Only JSON can have an identity and yet be of the wrong shape.
+        return RequestIn(bad.identity, raw_hash, ContentType.JSON, None, bad.reason)
+    return RequestIn(decoded.identity, decoded.body_hash, decoded.content_type, decoded.message)
+
+
+def read_outcome(record: Delivered) -> OutcomeIn:
+    """Raises Undecodable when it is no outcome record, or one that says nothing of its request."""
+    try:
+        message = journey_pb2.OutcomeRecord.FromString(record.value or b"")
+    except DecodeError:
+        raise _not_an_outcome("not a protobuf trivium.v1.OutcomeRecord") from None
+    identity = identity_from(message.outcome.identity)
+    if not identity.tenant or not identity.id:
+        raise _not_an_outcome("an outcome without an identity")
+    attempt = message.outcome.attempt
+    if message.cancel:
+        return OutcomeIn(identity, attempt, 0, message)
+    if not message.HasField("slip") or not message.HasField("request"):
+        raise _not_an_outcome("an outcome without the request and slip of its work record")
+    deadlines = [a.deadline_ms for a in message.slip.attempts if a.number == attempt]
+    return OutcomeIn(identity, attempt, deadlines[-1] if deadlines else message.slip.deadline_ms, message)
+
+
+def is_forwarded(record: Delivered) -> bool:
+    """Whether another owner sent it here: then it is decided here, wherever this is."""
+    return record.header(HEADER_FORWARDED) is not None
+
+
+def _not_an_outcome(what: str) -> Undecodable:
+    hint = "write outcomes with trivium.codec.outcome_record"
+    return Undecodable(Reason(ReasonCode.UNDECODABLE, what, "value", hint))
+
+
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else value.decode("ascii", "replace")

@@ -1,0 +1,124 @@
+"""The router's spans. The trace comes with the record and leaves with what is written; with tracing off it passes through."""
+
+from dataclasses import dataclass
+
+from opentelemetry.trace import Span, SpanKind, get_current_span
+from opentelemetry.util.types import AttributeValue
+
+from trivium.core.outcome import Terminal
+from trivium.core.request import Identity
+from trivium.core.slip import Call
+from trivium.kafka.record import Delivered
+from trivium.kafka.topics import HEADER_TRACEPARENT, HEADER_TRACESTATE
+from trivium.telemetry import names
+from trivium.telemetry.tracing import (
+    Tracing,
+    context_from_headers,
+    context_from_traceparent,
+    context_of,
+    failed,
+    headers_from_context,
+)
+
+Headers = tuple[tuple[str, bytes], ...]
+
+_TRACE: frozenset[str] = frozenset((HEADER_TRACEPARENT, HEADER_TRACESTATE))
+
+
+@dataclass(slots=True)
+class Marked:
+    """One record on its way through the router. `headers` go with what it causes; `root` is for the slip."""
+
+    headers: Headers
+    root: str
+    span: Span | None = None
+    tracing: Tracing | None = None
+
+    def called(self, call: Call) -> None:
+        """The record led to a call."""
+        if self.span is not None:
+            self.span.set_attributes(
+                {
+                    names.TASK_TYPE: call.journey.task.name,
+                    names.TARGET: call.work.target.name,
+                    names.TIER: call.work.target.tier.value,
+                    names.ATTEMPT: call.work.attempt,
+                    names.POLICY_REVISION: call.journey.decision.policy_revision,
+                }
+            )
+
+    def ended(self, terminal: Terminal, topic: str) -> Headers:
+        """The record led to a terminal; returns the headers of the reply."""
+        if self.span is None or self.tracing is None:
+            return self.headers
+        attributes = {
+            names.MESSAGING_SYSTEM: "kafka",
+            names.MESSAGING_OPERATION: "send",
+            names.MESSAGING_DESTINATION: topic,
+            names.TENANT: terminal.identity.tenant,
+            names.REQUEST_ID: terminal.identity.id,
+            names.TERMINAL_KIND: terminal.kind.value,
+            names.TIER: terminal.tier,
+            names.TARGET: terminal.target,
+            names.TASK_TYPE: terminal.task_type,
+            names.COST: terminal.cost_micro_dollars,
+            names.DOOR: "kafka",
+            names.CACHE: terminal.cache.kind if terminal.cache is not None else "miss",
+        }
+        span = self.tracing.tracer.start_span(
+            names.SPAN_TERMINAL, context_of(self.span), SpanKind.PRODUCER, attributes
+        )
+        if terminal.reason is not None:
+            span.set_attribute(names.REASON, terminal.reason.code.value)
+        span.end()
+        return headers_from_context(context_of(span))
+
+    def failed(self, error: BaseException) -> None:
+        """The record could not be handled."""
+        if self.span is not None:
+            failed(self.span, type(error).__name__, str(error))
+
+    def close(self) -> None:
+        """The record was handled."""
+        if self.span is not None:
+            self.span.end()
+
+
+def marked(tracing: Tracing, record: Delivered, name: str) -> Marked:
+    """Begin the span of a record; the caller closes it."""
+    if not tracing.enabled:
+        headers = tuple(h for h in record.headers if h[0] in _TRACE)
+        parent = next((value for key, value in headers if key == HEADER_TRACEPARENT), b"")
+        return Marked(headers, parent.decode("ascii", "replace"))
+    attributes: dict[str, AttributeValue] = {
+        names.MESSAGING_SYSTEM: "kafka",
+        names.MESSAGING_OPERATION: "process",
+        names.MESSAGING_DESTINATION: record.topic,
+        names.MESSAGING_PARTITION: str(record.partition),
+        names.MESSAGING_OFFSET: record.offset,
+    }
+    context = context_from_headers(record.headers)
+    span = tracing.tracer.start_span(name, context, SpanKind.CONSUMER, attributes)
+    headers = headers_from_context(context_of(span))
+    incoming = record.header(HEADER_TRACEPARENT)
+    root = incoming.decode("ascii", "replace") if incoming else _traceparent(headers)
+    return Marked(headers, root, span, tracing)
+
+
+def identify(mark: Marked, identity: Identity, root: str = "") -> None:
+    """Say whose record it is; `root`: the traceparent that the request came with, linked when it is another one."""
+    span = mark.span
+    if span is None:
+        return
+    span.set_attribute(names.TENANT, identity.tenant)
+    span.set_attribute(names.REQUEST_ID, identity.id)
+    if identity.replay:
+        span.set_attribute(names.REPLAY, identity.replay)
+    if root and root != mark.root:
+        linked = get_current_span(context_from_traceparent(root)).get_span_context()
+        if linked.is_valid:
+            span.add_link(linked)
+
+
+def _traceparent(headers: Headers) -> str:
+    return next((value.decode() for key, value in headers if key == HEADER_TRACEPARENT), "")
