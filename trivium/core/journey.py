@@ -146,7 +146,7 @@ def _planned(
         route=allowed,
         decision=decision,
         arrived_ms=facts.now_ms,
-        deadline_ms=facts.now_ms + min(timeout, policy.max_timeout_ms),
+        deadline_ms=_deadline(facts.now_ms + min(timeout, policy.max_timeout_ms), arrival),
         reply_topic=admitted.reply_topic,
         content_type=arrival.content_type,
         body_hash=arrival.body_hash,
@@ -158,6 +158,10 @@ def _planned(
     if not allowed:
         return _refused(journey, ReasonCode.NO_ROUTE, "no target may carry it", trail, policy, facts)
     return _past_cache(journey, scope, case, policy, facts, trail)
+
+
+def _deadline(own_ms: int, arrival: Arrival) -> int:
+    return min(own_ms, arrival.deadline_ms) if arrival.deadline_ms else own_ms
 
 
 def _experiment(

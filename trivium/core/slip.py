@@ -166,3 +166,5 @@ class Arrival:
     content_type: ContentType = ContentType.PROTOBUF
     body_hash: str = ""
     traceparent: str = ""
+    deadline_ms: int = 0
+    """When the door itself stops waiting (a gRPC deadline), epoch ms; the journey ends by then. 0: never."""
