@@ -37,6 +37,7 @@ _NEVER: Final = (
 )
 _PASSING: Final = (KafkaError, OSError, TimeoutError)
 _REPLACEMENTS: Final = 2
+_GATHER_S: Final = 0.002
 _WATCH_S: Final = 0.25
 _WARN_EVERY_S: Final = 5.0
 
@@ -62,6 +63,8 @@ class OutboxOptions:
     pumps: int = 4
     patience_ms: int = 30_000
     """How long one record may stay unconfirmed before the outbox reports failure, so that the process leaves."""
+    crowd: int = 64
+    """From so many unconfirmed records on, pumps gather for 2 ms before they send."""
     backoff_ms: int = 50
     backoff_most_ms: int = 2_000
 
@@ -245,8 +248,12 @@ class Outbox:
         while True:
             while queue:
                 await self._send(queue.popleft())
-            wake.clear()
-            await wake.wait()
+            if len(self._flights) >= self._options.crowd:
+                # Under load larger batches cost far less; a lone record never waits.
+                await asyncio.sleep(_GATHER_S)
+            if not queue:
+                wake.clear()
+                await wake.wait()
 
     async def _send(self, flight: _Flight) -> None:
         try:

@@ -51,7 +51,7 @@ class Producer:
         self._options = options or ProducerOptions()
         self._client: AIOKafkaProducer | None = None
         self._renewing = asyncio.Lock()
-        self._failed: set[AIOKafkaProducer] = set()
+        self._known: set[str] = set()
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -77,16 +77,16 @@ class Producer:
         Waits only while the partition's batch is full. Raises aiokafka's MessageSizeTooLargeError for what is
         larger than `max_record_bytes`, KafkaTimeoutError when nothing moves.
         """
-        client = self._require()
+        client, topic = self._require(), record.topic
         try:
-            async with asyncio.timeout(self._options.request_timeout_ms / 1000):
-                future: asyncio.Future[RecordMetadata] = await client.send(
-                    record.topic, record.value, record.key, record.partition, record.timestamp_ms, list(record.headers)
-                )
-        except TimeoutError as error:
-            raise KafkaTimeoutError(f"no room for a record of {record.topic}") from error
+            if topic not in self._known:
+                await self._learn(client, topic)
+            # Waits only for room in the partition's batch, and for no longer than the request timeout.
+            future: asyncio.Future[RecordMetadata] = await client.send(
+                topic, record.value, record.key, record.partition, record.timestamp_ms, list(record.headers)
+            )
         except AssertionError as error:
-            raise KafkaError(f"{record.topic} has no partition {record.partition}") from error
+            raise KafkaError(f"{topic} has no partition {record.partition}") from error
         return future
 
     async def publish(self, record: Record, timeout_ms: int) -> RecordMetadata:
@@ -116,9 +116,18 @@ class Producer:
                 return
             fresh = await self._connected()
             old, self._client = self._client, fresh
+            self._known.clear()
             if old is not None:
                 _LOG.warning("the producer's sender died; it was replaced")
                 await self._close(old)
+
+    async def _learn(self, client: AIOKafkaProducer, topic: str) -> None:
+        try:
+            async with asyncio.timeout(self._options.request_timeout_ms / 1000):
+                await client.partitions_for(topic)
+        except TimeoutError as error:
+            raise KafkaTimeoutError(f"no broker told the partitions of {topic}") from error
+        self._known.add(topic)
 
     def _require(self) -> AIOKafkaProducer:
         if self._client is None:

@@ -1,0 +1,220 @@
+"""A Faust consumer that never commits past an event that is not done.
+
+Stock faust-streaming does (its issue #606): when acknowledgements arrive out of order, offsets of events
+still in flight are committed, and a crash loses them while the group's lag shows nothing. Here every record
+is entered into its partition's floor as soon as it was fetched, before Faust can pass it over, and only an
+acknowledgement takes it out. A record that Faust drops on the way holds the floor: it comes again after the
+next rebalance, or the watchdog leaves the process. Nothing is lost by that.
+
+An application must use `noack()` on its stream and acknowledge with `event.ack()`.
+"""
+
+import asyncio
+from collections.abc import Iterator, Mapping, MutableSet
+from typing import Any, cast
+
+from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+from aiokafka.structs import OffsetAndMetadata, TopicPartition
+from faust.transport.consumer import ensure_TPset
+from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer
+from faust.types import TP, Message
+
+from trivium.kafka.floor import Floor
+
+_COMMIT_TIMEOUT_S = 5.0
+_STOP_TIMEOUT_S = 5.0
+_FETCH_S = 1.0
+_FULL_PAUSE_S = 0.005
+_YIELD_EVERY = 100
+
+
+class Nothing:
+    """Where stock Faust would keep unacknowledged messages. The floors keep them; Faust's own calls do nothing."""
+
+    def add(self, message: object) -> None: ...
+
+    def discard(self, message: object) -> None: ...
+
+    def __iter__(self) -> Iterator[object]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
+
+
+class SafeConsumer(Consumer):
+    """Faust's consumer with commit floors, and without four tasks a message."""
+
+    def __init__(self, *args: Any, fetch_max_wait_ms: int = 500, **kwargs: Any) -> None:
+        self._floors: dict[TP, Floor] = {}
+        self._fetch_max_wait_ms = fetch_max_wait_ms
+        self.acks_total = 0
+        """Acknowledgements that moved a floor; with `open_count`, what the watchdog looks at."""
+        super().__init__(*args, **kwargs)
+        # The compiled stream captures this object's methods: it must be in place before any stream begins.
+        self._unacked_messages = cast(MutableSet[Message], Nothing())
+
+    @property
+    def open_count(self) -> int:
+        """Events that were fetched and are not acknowledged."""
+        return sum(floor.open_count for floor in self._floors.values())
+
+    def behind(self) -> int:
+        """Records in the assigned partitions that are not acknowledged, as far as the last fetches knew."""
+        total = self.open_count
+        for tp, floor in self._floors.items():
+            end, following = self.highwater(tp), floor.next_offset
+            if end is not None:
+                known = following if following is not None else self._committed_offset[tp]
+                total += max(0, end - known) if known is not None else 0
+        return total
+
+    async def start_offsets(self) -> Mapping[TP, int]:
+        """Assigned partition -> where reading begins: the committed offset, or the oldest record.
+
+        For memory that is folded again on assignment: at `app.on_rebalance_complete` nothing was delivered yet.
+        """
+        thread = cast(SafeConsumerThread, self._thread)
+        found: Mapping[TP, int] = await thread.call_thread(thread.start_offsets)
+        return found
+
+    def ack(self, message: Message) -> bool:
+        """Take a message out of its floor. False, and no effect, when it is not in it (any more)."""
+        message.acked = True
+        floor = self._floors.get(message.tp)
+        if floor is None or not floor.acked(message.offset):
+            return False
+        self.acks_total += 1
+        return True
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """Commit what is done while the partitions are still ours; stock forgets it first."""
+        await self.force_commit()
+        await super().on_partitions_revoked(revoked)
+        for tp in revoked:
+            self._floors.pop(tp, None)
+
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        """Begin with new floors: everything that was not committed comes again."""
+        self._floors = {tp: Floor() for tp in assigned}
+        await super().on_partitions_assigned(assigned, generation_id)
+
+    def _new_consumer_thread(self) -> "SafeConsumerThread":
+        return SafeConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:
+        return iter([tp for tp in self._floors if topics is None or tp in topics or tp.topic in topics])
+
+    def _new_offset(self, tp: TP) -> int | None:
+        floor = self._floors.get(tp)
+        return None if floor is None else floor.committable()
+
+    def _should_commit(self, tp: TP, offset: int) -> bool:
+        committed = self._committed_offset[tp]
+        return committed is None or offset > committed
+
+    async def _commit_offsets(self, offsets: Mapping[TP, int], start_new_transaction: bool = True) -> bool:
+        assigned = self.assignment()
+        ours = {tp: offset for tp, offset in offsets.items() if tp in assigned}
+        if not ours or not await self._commit(ours):
+            return False
+        self._committed_offset.update(ours)
+        return True
+
+    async def _drain_messages(self, fetcher: Any) -> None:
+        try:
+            while not (self._stopped.is_set() or fetcher._stopped.is_set()):
+                await self._drain_once()
+        except self.consumer_stopped_errors:
+            if not self.transport.app.should_stop:
+                raise
+        except asyncio.CancelledError:
+            # Stock's branch: a stop just after a rebalance cancels the fetcher, which is no failure.
+            if not self.transport.app.should_stop:
+                raise
+
+    async def _drain_once(self) -> None:
+        if not self._get_active_partitions():
+            # Every buffer is full (stock sleeps a second here), or nothing is assigned.
+            await self.sleep(_FULL_PAUSE_S if self._buffered_partitions else _FETCH_S / 10)
+            return
+        records, _ = await self._wait_next_records(_FETCH_S)
+        if not records or self.should_stop:
+            await asyncio.sleep(0)
+            return
+        generation = self.app.consumer_generation_id
+        self._enter(records)
+        if not self.flow_active:
+            await self._seek_back()
+            return
+        await self._deliver(records, generation)
+
+    def _enter(self, records: Mapping[TP, list[Any]]) -> None:
+        """Hold the floors below everything that was fetched, whatever becomes of it."""
+        for tp, batch in records.items():
+            floor = self._floors.get(tp)
+            if floor is not None:
+                for record in batch:
+                    floor.delivered(record.offset)
+
+    async def _deliver(self, records: Mapping[TP, list[Any]], generation: int) -> None:
+        callback, to_message, app = self.callback, self._to_message, self.app
+        since_yield = 0
+        for tp, record in self.scheduler.iterate(records):
+            if not self.flow_active or app.consumer_generation_id != generation:
+                return
+            await callback(to_message(tp, record))
+            self._read_offset[tp] = record.offset
+            since_yield += 1
+            if since_yield >= _YIELD_EVERY:
+                since_yield = 0
+                await asyncio.sleep(0)
+
+    async def _seek_back(self) -> None:
+        try:
+            await self.perform_seek()
+        except Exception as error:
+            self.log.warning("seeking back to the committed offsets: %r", error)
+
+
+class SafeConsumerThread(AIOKafkaConsumerThread):
+    """The thread in which aiokafka runs: short fetches, bounded commits, a bounded stop."""
+
+    def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
+        consumer = super()._create_worker_consumer(transport)
+        # Stock hard-codes 1,500 ms: a round trip over the embedded broker then takes seconds.
+        consumer._fetch_max_wait_ms = cast(SafeConsumer, self.consumer)._fetch_max_wait_ms
+        return consumer
+
+    async def start_offsets(self) -> Mapping[TP, int]:
+        """See SafeConsumer.start_offsets; runs in this thread."""
+        consumer = self._ensure_consumer()
+        partitions = ensure_TPset(consumer.assignment())
+        found = {tp: await consumer.committed(TopicPartition(*tp)) for tp in partitions}
+        without = [TopicPartition(*tp) for tp, offset in found.items() if offset is None]
+        first = await consumer.beginning_offsets(without) if without else {}
+        return {tp: first[TopicPartition(*tp)] if offset is None else offset for tp, offset in found.items()}
+
+    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        """Commit; False when it did not happen: it is tried again, or the records come again. Never a crash."""
+        assigned = self.assignment()
+        due = {TopicPartition(*tp): OffsetAndMetadata(at, "") for tp, at in offsets.items() if tp in assigned}
+        try:
+            async with asyncio.timeout(_COMMIT_TIMEOUT_S):
+                await self._ensure_consumer().commit(due)
+        except (CommitFailedError, IllegalStateError) as error:
+            self.log.info("a rebalance overtook a commit: %s", error)
+            return False
+        except (KafkaError, OSError, TimeoutError) as error:
+            self.log.warning("offsets could not be committed and will be again: %r", error)
+            return False
+        return True
+
+    async def on_thread_stop(self) -> None:
+        """Stop aiokafka, for a bounded time: it waits for ever for a broker that is gone."""
+        try:
+            async with asyncio.timeout(_STOP_TIMEOUT_S):
+                await super().on_thread_stop()
+        except TimeoutError:
+            self.log.warning("the consumer did not stop in %.0f s", _STOP_TIMEOUT_S)
