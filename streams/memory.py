@@ -14,7 +14,7 @@ kept until it ends.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from heapq import heappop, heappush
@@ -42,18 +42,17 @@ class CameBack(Enum):
 
 @dataclass(slots=True)
 class Entry:
-    """What is known of one identity. `attempt` is the open one; 0 before a decision. Instants are epoch ms."""
+    """An identity that has not ended. `attempt` is the open one; 0 before a decision. Instants are epoch ms."""
 
     body_hash: str
     attempt: int = 0
     deadline_ms: int = 0
-    """Of the open attempt."""
+    """Of the open attempt; 0 while its call is not known (in a fold, before it is recomputed)."""
     target: str = ""
     carry: bytes = b""
     """The work record as it was sent: request and slip, to go on from when nothing comes back."""
     given_up: bool = False
     """The open attempt was found due: its overdue outcome is on its way."""
-    ended_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,30 +76,41 @@ class Memory:
         `late_ms`: how long after an attempt's deadline its first outcome may still be written."""
         self._window_ms = window_ms
         self._late_ms = late_ms
-        self._entries: dict[Identity, Entry] = {}
+        self._open: dict[Identity, Entry] = {}
+        self._ended: dict[Identity, str] = {}
         self._ends: deque[tuple[int, Identity]] = deque()
+        self._cancels: dict[Identity, int] = {}
         self._timers: list[tuple[int, int, Identity, int]] = []
         self._sequence = 0
         self._clock_ms = 0
-        self._cancels: dict[Identity, int] = {}
-        self.pending = 0
-        """How many identities wait for an outcome."""
 
-    def __len__(self) -> int:
-        return len(self._entries)
+    @property
+    def pending(self) -> int:
+        """How many identities wait for an outcome."""
+        return len(self._open)
+
+    @property
+    def remembered(self) -> int:
+        """How many ends are kept."""
+        return len(self._ended)
 
     def find(self, identity: Identity) -> Entry | None:
-        """What is known of `identity`."""
-        return self._entries.get(identity)
+        """The entry of an identity that is pending."""
+        return self._open.get(identity)
+
+    def has_ended(self, identity: Identity) -> bool:
+        """Whether its end is remembered."""
+        return identity in self._ended
 
     def request(self, identity: Identity, body_hash: str, ts_ms: int) -> Arrived:
         """A request was read. NEW makes an entry that `opened` or `ended` completes."""
         self._advance(ts_ms)
-        entry = self._entries.get(identity)
-        if entry is None:
-            self._add(identity, body_hash)
+        entry = self._open.get(identity)
+        known = self._ended.get(identity) if entry is None else entry.body_hash
+        if known is None:
+            self._open[identity] = Entry(body_hash)
             return Arrived.NEW
-        return Arrived.DUPLICATE if entry.body_hash == body_hash else Arrived.REUSED
+        return Arrived.DUPLICATE if known == body_hash else Arrived.REUSED
 
     def outcome(self, identity: Identity, attempt: int, body_hash: str, deadline_ms: int, ts_ms: int) -> CameBack:
         """An outcome was read; `body_hash` and the attempt's `deadline_ms` are those of its slip.
@@ -109,12 +119,15 @@ class Memory:
         committed yet, or too long ago to be kept. One that was written too late has had its end.
         """
         self._advance(ts_ms)
-        entry = self._entries.get(identity)
+        if identity in self._ended:
+            return CameBack.STRAY
+        entry = self._open.get(identity)
         if entry is None:
             if ts_ms > deadline_ms + self._late_ms:
                 return CameBack.STRAY
-            entry = self._add(identity, body_hash)
-        elif entry.ended_ms is not None or attempt < entry.attempt:
+            self._open[identity] = Entry(body_hash, attempt + 1)
+            return CameBack.FIRST
+        if attempt < entry.attempt:
             return CameBack.STRAY
         entry.attempt, entry.deadline_ms, entry.target, entry.carry = attempt + 1, 0, "", b""
         return CameBack.FIRST
@@ -122,33 +135,33 @@ class Memory:
     def cancel(self, identity: Identity, ts_ms: int) -> Entry | None:
         """A cancel was read. The entry to end, or None: it has ended, or its request is yet to come (remembered)."""
         self._advance(ts_ms)
-        entry = self._entries.get(identity)
-        if entry is None:
+        entry = self._open.get(identity)
+        if entry is None and identity not in self._ended:
             self._cancels[identity] = ts_ms
-            return None
-        return entry if entry.ended_ms is None and entry.carry else None
+        return entry if entry is not None and entry.carry else None
 
     def was_cancelled(self, identity: Identity) -> bool:
         """Whether a cancel came before the request; asked once."""
         return self._cancels.pop(identity, None) is not None
 
     def opened(self, identity: Identity, attempt: int, deadline_ms: int, target: str, carry: bytes) -> None:
-        """The journey asks for a call. The identity has an entry that has not ended."""
-        entry = self._entries[identity]
+        """The journey asks for a call. The identity is pending."""
+        entry = self._open[identity]
         entry.attempt, entry.deadline_ms, entry.target, entry.carry = attempt, deadline_ms, target, carry
         entry.given_up = False
         self._sequence += 1
         heappush(self._timers, (deadline_ms, self._sequence, identity, attempt))
 
     def ended(self, identity: Identity, ts_ms: int) -> None:
-        """The journey is over. Does nothing for an identity that is unknown or has ended."""
-        entry = self._entries.get(identity)
-        if entry is None or entry.ended_ms is not None:
-            return
-        entry.ended_ms = ts_ms
-        entry.carry = b""
-        self.pending -= 1
-        self._ends.append((ts_ms, identity))
+        """The journey is over. Does nothing for an identity that is not pending."""
+        entry = self._open.pop(identity, None)
+        if entry is not None:
+            self._ended[identity] = entry.body_hash
+            self._ends.append((ts_ms, identity))
+
+    def forget(self, identity: Identity) -> None:
+        """As if nothing of this pending identity had been read."""
+        self._open.pop(identity, None)
 
     def due(self, now_ms: int, silent: Callable[[str], bool] | None = None) -> list[Due]:
         """Open attempts whose deadline has passed, or whose target is silent. Each is given once.
@@ -159,23 +172,18 @@ class Memory:
         timers = self._timers
         while timers and timers[0][0] <= now_ms:
             _, _, identity, attempt = heappop(timers)
-            entry = self._entries.get(identity)
+            entry = self._open.get(identity)
             if entry is not None and entry.attempt == attempt and _waits(entry):
                 found.append(_give_up(identity, entry, early=False))
         if silent is not None:
-            for identity, entry in self._entries.items():
+            for identity, entry in self._open.items():
                 if _waits(entry) and silent(entry.target):
                     found.append(_give_up(identity, entry, early=True))
         return found
 
-    def unresolved(self) -> Iterator[tuple[Identity, Entry]]:
-        """After a fold: what has not ended and has no deadline yet, because its call was not recomputed."""
-        return ((i, e) for i, e in list(self._entries.items()) if e.ended_ms is None and not e.deadline_ms)
-
-    def _add(self, identity: Identity, body_hash: str) -> Entry:
-        entry = self._entries[identity] = Entry(body_hash)
-        self.pending += 1
-        return entry
+    def unresolved(self) -> list[Identity]:
+        """In a fold: what is pending and has no deadline yet, because its call was not recomputed."""
+        return [identity for identity, entry in self._open.items() if not entry.deadline_ms]
 
     def _advance(self, ts_ms: int) -> None:
         """The broker's clock moved: forget what ended a window ago."""
@@ -184,13 +192,13 @@ class Memory:
         self._clock_ms = ts_ms
         before, ends = ts_ms - self._window_ms, self._ends
         while ends and ends[0][0] < before:
-            self._entries.pop(ends.popleft()[1], None)
+            self._ended.pop(ends.popleft()[1], None)
         while self._cancels and next(iter(self._cancels.values())) < before:
             del self._cancels[next(iter(self._cancels))]
 
 
 def _waits(entry: Entry) -> bool:
-    return entry.ended_ms is None and bool(entry.carry) and not entry.given_up
+    return bool(entry.carry) and not entry.given_up
 
 
 def _give_up(identity: Identity, entry: Entry, *, early: bool) -> Due:

@@ -1,0 +1,183 @@
+"""The memory of a home partition, folded again from its own log. Pure: it is given the records.
+
+Replies come first, then the committed requests, then the committed outcomes, each in the order of its offsets:
+
+    fold = Fold(memory, partition, home)
+    fold.reply(...)     what ended, and by which cause
+    fold.request(...)   committed ones only
+    fold.outcome(...)   committed ones only
+    fold.resolve(policy)
+
+A reply ends an identity only when its cause is among the committed records. What has not ended was called: the call is
+recomputed with neutral facts, to know the deadline and what to go on with. The real call may have been another one
+(another target, by the facts of then); its outcome carries its own slip, so only an overdue attempt goes on from here.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import assert_never
+
+from streams.effects import CANCELLED
+from streams.inbox import is_forwarded, read_outcome, read_request
+from streams.memory import Arrived, CameBack, Memory
+from trivium.codec import call_to_work, decode_terminal, journey_from, outcome_from, request_from
+from trivium.core.errors import BadRequest
+from trivium.core.journey import advance, begin
+from trivium.core.outcome import Attempt
+from trivium.core.policy import Policy
+from trivium.core.request import Identity, Request
+from trivium.core.slip import Arrival, Call, End, Facts, Journey, Step, Work
+from trivium.kafka.record import Delivered
+from trivium.kafka.topics import (
+    HEADER_CAUSE,
+    HEADER_CONTENT_TYPE,
+    HEADER_REPLAY,
+    HEADER_TRACEPARENT,
+    OUTCOMES,
+)
+from trivium.v1 import request_pb2
+
+
+class Fold:
+    """Fills one memory."""
+
+    def __init__(self, memory: Memory, partition: int, home: Callable[[Identity], int]) -> None:
+        self.memory = memory
+        self._partition = partition
+        self._home = home
+        self._causes: dict[Identity, set[int]] = {}
+        self._last: dict[Identity, Delivered] = {}
+
+    def reply(self, record: Delivered) -> None:
+        """A terminal was seen. Its cause may not be committed: then it means nothing."""
+        cause = record.header(HEADER_CAUSE)
+        if cause is None:
+            return
+        self._causes.setdefault(_whose(record), set()).add(int(cause))
+
+    def request(self, record: Delivered) -> None:
+        """A committed record of trivium.requests."""
+        try:
+            came = read_request(record)
+        except BadRequest:
+            return
+        if self._home(came.identity) != self._partition and not is_forwarded(record):
+            return
+        if self.memory.request(came.identity, came.body_hash, record.timestamp_ms) is Arrived.NEW:
+            self._settle(came.identity, 0, record)
+
+    def outcome(self, record: Delivered) -> None:
+        """A committed record of trivium.outcomes."""
+        try:
+            came = read_outcome(record)
+        except BadRequest:
+            return
+        if came.cancel:
+            self.memory.cancel(came.identity, record.timestamp_ms)
+            if CANCELLED in self._causes.get(came.identity, ()):
+                self._end(came.identity, record.timestamp_ms)
+            return
+        seen = self.memory.outcome(
+            came.identity, came.attempt, came.body_hash, came.deadline_ms, record.timestamp_ms
+        )
+        if seen is CameBack.FIRST:
+            self._settle(came.identity, came.attempt, record)
+
+    def resolve(self, policy: Policy) -> int:
+        """Recompute the calls of what has not ended; returns how many are pending."""
+        for identity in self.memory.unresolved():
+            call = recomputed(self._last[identity], policy)
+            if call is None:
+                # It was decided and yet cannot be read now: its outcome, if one comes, carries its own slip.
+                self.memory.forget(identity)
+                continue
+            work, message = call
+            value = call_to_work(work, message).SerializeToString()
+            self.memory.opened(identity, work.work.attempt, work.work.deadline_ms, work.work.target.name, value)
+        self._causes.clear()
+        self._last.clear()
+        return self.memory.pending
+
+    def _settle(self, identity: Identity, cause: int, record: Delivered) -> None:
+        if cause in self._causes.get(identity, ()):
+            self._end(identity, record.timestamp_ms)
+        else:
+            self._last[identity] = record
+
+    def _end(self, identity: Identity, ts_ms: int) -> None:
+        self.memory.ended(identity, ts_ms)
+        self._last.pop(identity, None)
+
+
+def recomputed(record: Delivered, policy: Policy) -> tuple[Call, request_pb2.Request] | None:
+    """The call that this committed record led to, with neutral facts; None when the record cannot be read."""
+    try:
+        return _after_outcome(record, policy) if record.topic == OUTCOMES else _after_request(record, policy)
+    except BadRequest:
+        return None
+
+
+def _after_request(record: Delivered, policy: Policy) -> tuple[Call, request_pb2.Request] | None:
+    came = read_request(record)
+    if came.message is None:
+        return None
+    request = request_from(came.message)
+    traceparent = (record.header(HEADER_TRACEPARENT) or b"").decode("ascii", "replace")
+    arrival = Arrival(came.content_type, came.body_hash, traceparent)
+    step = begin(request, policy, Facts(now_ms=record.timestamp_ms), arrival)
+    return _as_call(step, _standing(request, step, policy, arrival, record.timestamp_ms)), came.message
+
+
+def _after_outcome(record: Delivered, policy: Policy) -> tuple[Call, request_pb2.Request] | None:
+    came = read_outcome(record)
+    journey = journey_from(came.message.request, came.message.slip)
+    outcome = outcome_from(came.message.outcome)
+    step = advance(journey, outcome, policy, Facts(now_ms=record.timestamp_ms))
+    if step is None:
+        return None
+    return _as_call(step, journey), came.message.request
+
+
+def _as_call(step: Step, journey: Journey) -> Call:
+    """The step, or when the policy of now would end here although the one of then called: one more attempt at the last
+    leg, open until the request's own deadline, so that the request is timed out and goes on from there."""
+    match step:
+        case Call():
+            return step
+        case End():
+            number = len(journey.attempts) + 1
+            target = journey.route[-1].target
+            opened = Attempt(number, target.name, step.terminal.ended_ms, journey.deadline_ms)
+            standing = replace(journey, position=len(journey.route) - 1, attempts=(*journey.attempts, opened))
+            return Call(standing, Work(journey.request, number, target, journey.task, journey.deadline_ms))
+        case unreachable:
+            assert_never(unreachable)
+
+
+def _standing(request: Request, step: Step, policy: Policy, arrival: Arrival, now_ms: int) -> Journey:
+    """The journey of the step, or one that only waits, along the default route, until the longest attempt is over."""
+    if isinstance(step, Call):
+        return step.journey
+    return Journey(
+        request=request,
+        task=policy.novel_spec,
+        route=policy.default_route,
+        decision=step.decision,
+        arrived_ms=now_ms,
+        deadline_ms=now_ms + policy.attempt_cap_ms,
+        reply_topic=step.reply_topic,
+        content_type=arrival.content_type,
+        body_hash=arrival.body_hash,
+        traceparent=arrival.traceparent,
+    )
+
+
+def _whose(record: Delivered) -> Identity:
+    key = (record.key or b"").decode("utf-8", "replace")
+    tenant, _, name = key.partition("/")
+    if "/" in name:
+        # A tenant's name or an id with a slash: only the terminal itself says where one ends and the other begins.
+        content_type = (record.header(HEADER_CONTENT_TYPE) or b"").decode("ascii", "replace")
+        return decode_terminal(record.value or b"", content_type).identity
+    return Identity(tenant, name, int(record.header(HEADER_REPLAY) or b"0"))
+
