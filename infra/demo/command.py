@@ -1,0 +1,170 @@
+"""`trivium demo` and `trivium up`."""
+
+import asyncio
+import json
+import shutil
+import signal
+import sys
+import time
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from infra.demo import requests
+from infra.demo.report import print_report, verdict
+from infra.demo.run import Run
+from infra.demo.tally import Tally
+from infra.local import POLICY, LocalMesh, MeshOptions
+from trivium.cli.log import NotInTheLog
+from trivium.cli.screen import console as screen
+from trivium.cli.screen import print_json, progress, settings
+from trivium.cli.trace import fetch, tree
+from trivium.core.errors import TriviumError
+from trivium.core.outcome import Terminal, Verdict
+from trivium.core.policy import Policy
+from trivium.ingest import ingest
+from trivium.policy import load
+from trivium.settings import KafkaSettings
+from trivium.telemetry.tracing import start
+
+DOCUMENTS = (Path("docs"), Path("README.md"))
+TENANT, CORPUS = "acme", "docs"
+STORM_AT, STORM_CALLS = 0.4, 6
+"""At 40 % of the file the cloud stand-in is told to be overloaded for six calls, so that fallbacks are seen."""
+
+
+@click.command(epilog="Example: trivium demo --json")
+@click.option("--file", "path", type=click.Path(exists=True, path_type=Path), default=requests.FILE, show_default=True)
+@click.option("--kafka", default="", metavar="HOST:PORT", help="A real Kafka instead of the embedded broker.")
+@click.option("--data", type=click.Path(path_type=Path), default=Path(".trivium/demo"), show_default=True, help="Emptied first.")
+@click.option("--json", "as_json", is_flag=True, help="End with one line of JSON instead of the report.")
+def demo(path: Path, kafka: str, data: Path, as_json: bool) -> int:
+    """Start the mesh on this machine, read the project's documents in, answer a file of requests, report.
+
+    Exit status 0 only if every request got exactly one terminal."""
+    shutil.rmtree(data, ignore_errors=True)
+    return asyncio.run(_demo(path, MeshOptions(data=data, kafka=kafka), as_json))
+
+
+async def _demo(path: Path, options: MeshOptions, as_json: bool) -> int:
+    out = screen(to_stderr=as_json)
+    policy, asked = load(options.policy), requests.load(path)
+    async with LocalMesh(options) as mesh:
+        await _announce(out, mesh)
+        await _read_documents(out, mesh)
+        tally = await _ask(mesh, policy, asked)
+        if as_json:
+            print_json(tally.figures())
+        else:
+            print_report(out, tally, asked, policy)
+            await _print_trace(out, mesh, tally)
+        out.print(verdict(tally))
+    return 0 if tally.whole else 1
+
+
+async def _announce(out: Console, mesh: LocalMesh) -> None:
+    memory = ", ".join(f"{name} {size:.0f}" for name, size in mesh.rss_mib().items())
+    out.print(f"[bold]The mesh is up[/]: gateway {mesh.addresses.gateway}, Kafka {mesh.addresses.kafka} (MiB: {memory})")
+
+
+async def _read_documents(out: Console, mesh: LocalMesh) -> None:
+    with progress() as bar:
+        task = bar.add_task("reading documents", total=None)
+        results = await ingest(mesh.addresses.retrieval, TENANT, CORPUS, list(DOCUMENTS),
+                               lambda done, total: bar.update(task, completed=done, total=total))  # fmt: skip
+    passages = sum(r.passages for r in results)
+    out.print(f"{len(results)} documents of the project, {passages} passages, are in corpus {CORPUS!r}")
+
+
+async def _ask(mesh: LocalMesh, policy: Policy, asked: Sequence[requests.Asked]) -> Tally:
+    replies = sorted({topic for tenant in policy.tenants.values() for topic in tenant.reply_topics})
+    tracing = start("trivium-demo", "demo", mesh.addresses.otlp)
+    with progress() as bar:
+        task = bar.add_task("answering requests", total=len(asked))
+
+        def before(number: int) -> None:
+            mesh.check()
+            if number == int(len(asked) * STORM_AT):
+                _storm(mesh.addresses.cloud_url)
+
+        run = Run(mesh.addresses.kafka, settings(KafkaSettings).partitions, replies, tracing,
+                  lambda done: bar.update(task, completed=done), before)  # fmt: skip
+        try:
+            return await run.publish(asked)
+        finally:
+            tracing.close()
+
+
+def _storm(cloud_url: str) -> None:
+    body = json.dumps({"fault": "overloaded", "count": STORM_CALLS}).encode()
+    order = urllib.request.Request(f"{cloud_url}/control", body, {"content-type": "application/json"})
+    urllib.request.urlopen(order, timeout=5).close()
+
+
+async def _print_trace(out: Console, mesh: LocalMesh, tally: Tally) -> None:
+    terminal = _worth_a_trace(tally)
+    if terminal is None:
+        return
+    deadline = time.monotonic() + 8
+    while True:
+        try:
+            spans = await asyncio.to_thread(fetch, mesh.addresses.traces, terminal.trace_id)
+            if len(spans) >= 3 + len(terminal.attempts) or time.monotonic() > deadline:
+                break
+        except NotInTheLog:
+            if time.monotonic() > deadline:
+                raise
+        await asyncio.sleep(0.5)
+    out.print(f"[bold]One request's trace[/] ({terminal.identity}, answered by {terminal.target})")
+    out.print(tree(terminal.trace_id, spans))
+
+
+def _worth_a_trace(tally: Tally) -> Terminal | None:
+    """One that fell back or escalated, else any that was answered by a model."""
+    traced = [t for t in tally.answered() if t.trace_id and t.attempts]
+    moved = [t for t in traced if any(a.verdict in (Verdict.FELL_BACK, Verdict.ESCALATED) for a in t.attempts)]
+    return next(iter(moved or traced), None)
+
+
+@click.command(epilog="Example: trivium up --port 7300")
+@click.option("--port", default=7300, show_default=True, help="Port of the gateway.")
+@click.option("--kafka", default="", metavar="HOST:PORT", help="A real Kafka instead of the embedded broker.")
+@click.option("--policy", type=click.Path(exists=True, path_type=Path), default=POLICY, show_default=True)
+@click.option("--data", type=click.Path(path_type=Path), default=Path(".trivium/up"), show_default=True, help="Documents stay here.")
+@click.option("--json", "as_json", is_flag=True, help="Print the addresses as one line of JSON.")
+def up(port: int, kafka: str, policy: Path, data: Path, as_json: bool) -> int:
+    """Keep the mesh running on this machine and print its addresses. Ctrl-C stops it."""
+    return asyncio.run(_up(MeshOptions(data=data, kafka=kafka, policy=policy, gateway_port=port), as_json))
+
+
+async def _up(options: MeshOptions, as_json: bool) -> int:
+    stopping = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    async with LocalMesh(options) as mesh:
+        await _read_documents(screen(to_stderr=True), mesh)
+        _print_addresses(mesh, as_json)
+        wait = asyncio.create_task(stopping.wait())
+        await asyncio.wait({wait, mesh.broken}, return_when=asyncio.FIRST_COMPLETED)
+        wait.cancel()
+        if mesh.broken.done():
+            raise TriviumError(mesh.broken.result())
+    return 0
+
+
+def _print_addresses(mesh: LocalMesh, as_json: bool) -> None:
+    at = mesh.addresses
+    found: dict[str, Any] = {name: getattr(at, name) for name in at.__dataclass_fields__}
+    if as_json:
+        print_json(found)
+    else:
+        for name, address in found.items():
+            click.echo(f"{name:<10} {address}")
+        click.echo("\nIn another shell:\n"
+                   f"  export TRIVIUM_KAFKA={at.kafka} TRIVIUM_GATEWAY={at.gateway} TRIVIUM_TRACES={at.traces}\n"
+                   "  trivium ask 'What is never cached?' --endpoint /auto")  # fmt: skip
+    sys.stdout.flush()
