@@ -1,0 +1,120 @@
+"""The policy file as a whole: text to Policy, or every problem with its line and field."""
+
+import hashlib
+from pathlib import Path
+
+import yaml
+
+from trivium.core.errors import BadPolicy
+from trivium.core.near import hint, quoted
+from trivium.core.policy import Classifier, Policy, Target, TaskType, Tenant, Tier
+from trivium.policy.rules import Names, read_endpoints, read_experiments, read_rules, read_tenants
+from trivium.policy.section import Report, Section, as_section
+from trivium.policy.targets import read_targets
+from trivium.policy.tasks import DAY_MS, read_default, read_novel, read_tasks
+
+LARGEST_BYTES = 4_000_000
+
+
+def load(path: str | Path) -> Policy:
+    """Raises BadPolicy with all problems, also when the file cannot be read."""
+    file = Path(path)
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise BadPolicy((f"{path}: cannot be read: {error.strerror or error}",)) from None
+    return parse(content, file)
+
+
+def parse(content: bytes, file: Path) -> Policy:
+    """The policy in `content`; `file` names it in messages and is where relative paths in it start from."""
+    report = Report(file.name)
+    root = _root(content, report)
+    policy = _policy(root, content, file)
+    root.close()
+    if report.problems:
+        raise BadPolicy(report.problems)
+    return policy
+
+
+def _root(content: bytes, report: Report) -> Section:
+    if len(content) > LARGEST_BYTES:
+        raise BadPolicy((f"{report.name}: has {len(content)} bytes, a policy has at most {LARGEST_BYTES}",))
+    try:
+        node = yaml.compose(content.decode("utf-8"), yaml.SafeLoader)
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise BadPolicy((f"{report.name}:{line}: not UTF-8",)) from None
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        context = f" {error.context}" if error.context else ""
+        raise BadPolicy((f"{report.name}:{line}: not YAML: {error.problem}{context}",)) from None
+    except (yaml.YAMLError, RecursionError) as error:
+        raise BadPolicy((f"{report.name}: not YAML: {str(error).splitlines()[0]}",)) from None
+    root = None if node is None else as_section(node, "", report)
+    if root is None:
+        raise BadPolicy(report.problems or (f"{report.name}:1: the file is empty",))
+    return root
+
+
+def _policy(root: Section, content: bytes, file: Path) -> Policy:
+    root.required("revision")
+    longest = root.whole("max_timeout_ms", 600_000, least=1, most=DAY_MS)
+    targets = read_targets(root)
+    tenants = read_tenants(root)
+    tasks = read_tasks(root, targets, longest)
+    names = Names(targets, list(tasks), list(tenants))
+    novel_spec, novel_route = read_novel(root, targets)
+    _corpora(root, {**tasks, novel_spec.name: TaskType(novel_spec, novel_route)}, tenants)
+    return Policy(
+        revision=root.whole("revision", least=1),
+        fingerprint=hashlib.blake2b(content, digest_size=16).hexdigest(),
+        targets=targets,
+        endpoints=read_endpoints(root, names),
+        tasks=tasks,
+        tenants=tenants,
+        default_route=read_default(root, targets, novel_route),
+        novel_route=novel_route,
+        novel_spec=novel_spec,
+        rules=read_rules(root, names),
+        experiments=read_experiments(root, names),
+        classifier=_classifier(root, file),
+        max_timeout_ms=longest,
+        attempt_cap_ms=root.whole("attempt_cap_ms", 120_000, least=1, most=600_000),
+        reference_target=_reference(root, targets),
+    )
+
+
+def _classifier(root: Section, file: Path) -> Classifier:
+    section = root.section("classifier")
+    if section is None:
+        return Classifier()
+    section.required("path")
+    path = section.text("path")
+    bar = section.number("bar", 0, 1) or 0.0
+    section.close()
+    return Classifier(str(file.parent / path) if path else "", bar)
+
+
+def _reference(root: Section, targets: dict[str, Target]) -> str:
+    name = root.text("reference_target")
+    if name and name not in targets:
+        root.problem("reference_target", f"no target {quoted(name)}; {hint(name, targets)}")
+    elif name and targets[name].tier is not Tier.CLOUD:
+        root.problem("reference_target", f"{name} is not a cloud target, so it says nothing of what all-cloud would cost")
+    return name
+
+
+def _corpora(root: Section, tasks: dict[str, TaskType], tenants: dict[str, Tenant]) -> None:
+    """A corpus that no tenant has is a typo."""
+    known = {corpus for tenant in tenants.values() for corpus in tenant.corpora}
+    parent = root.section("tasks")
+    for name, task in tasks.items():
+        section = root.section(name) if name == task.spec.name == "novel" else parent.section(name) if parent else None
+        if section is None:
+            continue
+        if task.spec.corpus and task.spec.corpus not in known:
+            section.problem("corpus", f"no tenant has a corpus {quoted(task.spec.corpus)}; {hint(task.spec.corpus, known)}")
+        cached = task.cache.corpus if task.cache else ""
+        if cached and cached != task.spec.corpus and cached not in known:
+            section.problem("cache", f"no tenant has a corpus {quoted(cached)}; {hint(cached, known)}")
