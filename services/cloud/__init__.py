@@ -1,0 +1,1 @@
+"""The cloud tier: answers by a vendor's API, and never sees a restricted request."""

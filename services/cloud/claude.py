@@ -1,0 +1,212 @@
+"""Answers by Anthropic's Messages API: the only module that imports the vendor's SDK.
+
+Always streams inside: it learns of the first token, sees errors in mid-stream and notices a cut stream, which the
+SDK itself reports as a normal end."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from typing import Any, Final, Self
+
+import anthropic
+import httpx2
+from anthropic.types import RawMessageStreamEvent
+from opentelemetry.trace import Tracer
+
+from services.cloud import conversation
+from trivium.core.errors import VendorFault
+from trivium.core.outcome import Answer, Fault, FaultKind, Finish, Outcome, Usage
+from trivium.core.request import OutputKind, ToolCall
+from trivium.core.slip import Work
+from trivium.ports import Emit, emit_nothing
+from trivium.settings import CloudSettings
+from trivium.tier import spans
+from trivium.tier.form import unfenced, wrong_form
+from trivium.tier.meter import Meter, now_ms, uncalled
+from trivium.tier.prompting import output_of
+
+_LOG = logging.getLogger(__name__)
+_CONNECT_S: Final = 5.0
+_NO_KEY: Final = "unset"
+
+_FINISH: Final[Mapping[str, Finish]] = {
+    "end_turn": Finish.STOP,
+    "stop_sequence": Finish.STOP,
+    "max_tokens": Finish.LENGTH,
+    "model_context_window_exceeded": Finish.LENGTH,
+    "tool_use": Finish.TOOL_CALLS,
+    "refusal": Finish.REFUSAL,
+}
+
+
+class Claude:
+    """The Generator of the cloud tier. One HTTP pool; close it at the end."""
+
+    def __init__(self, settings: CloudSettings, tracer: Tracer | None = None) -> None:
+        self._tracer = tracer
+        # A billed call is never repeated behind our back; key and URL come from our settings, not the environment.
+        self._client = anthropic.AsyncAnthropic(
+            api_key=settings.key or _NO_KEY,
+            base_url=settings.url,
+            max_retries=0,
+            timeout=anthropic.Timeout(None, connect=_CONNECT_S),
+            open_telemetry=False,
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the HTTP pool."""
+        await self._client.close()
+
+    async def answer(self, work: Work, emit: Emit = emit_nothing) -> Outcome:
+        """One call. The outcome of a restricted request is the fault forbidden, and nothing is sent."""
+        if work.request.restricted:
+            return uncalled(work, FaultKind.FORBIDDEN, "a restricted request may not reach the cloud")
+        meter = Meter(work, emit)
+        with spans.chat(self._tracer, work, "anthropic") as span:
+            outcome = await self._outcome(work, meter)
+            spans.note_usage(span, outcome)
+        return outcome
+
+    async def _outcome(self, work: Work, meter: Meter) -> Outcome:
+        fold = _Fold(meter, held_back=output_of(work).kind is OutputKind.JSON)
+        try:
+            async with asyncio.timeout((work.deadline_ms - now_ms()) / 1000):
+                await self._stream(work, fold)
+            return meter.answered(fold.finished(work))
+        except VendorFault as error:
+            return meter.faulted(error.fault)
+        except TimeoutError:
+            return meter.faulted(Fault(FaultKind.OVERDUE, "no answer in time"))
+        except (anthropic.APIError, httpx2.HTTPError) as error:
+            return meter.faulted(_fault(error, fold.begun))
+        except Exception as error:
+            _LOG.exception("a call of %s failed", work.target.name)
+            return meter.faulted(Fault(FaultKind.INTERNAL, f"the cloud tier failed: {type(error).__name__}"))
+
+    async def _stream(self, work: Work, fold: "_Fold") -> None:
+        parameters: Any = conversation.body(work)
+        async with await self._client.messages.create(**parameters, stream=True) as events:
+            async for event in events:
+                fold.take(event)
+
+
+class _Fold:
+    """The events of one stream, put together."""
+
+    def __init__(self, meter: Meter, held_back: bool) -> None:
+        self.begun = False
+        self._meter = meter
+        self._held_back = held_back
+        self._text: list[str] = []
+        self._calls: dict[int, tuple[str, str, list[str]]] = {}
+        self._model = ""
+        self._stop: str | None = None
+
+    def take(self, event: RawMessageStreamEvent) -> None:
+        if event.type == "content_block_delta":
+            self._delta(event.index, event.delta)
+        elif event.type == "message_start":
+            self.begun = True
+            self._model = event.message.model
+            self._meter.usage = _usage(Usage(), event.message.usage)
+        elif event.type == "content_block_start":
+            block = event.content_block
+            if block.type == "tool_use":
+                self._calls[event.index] = (block.id, block.name, [])
+        elif event.type == "message_delta":
+            self._stop = event.delta.stop_reason
+            self._meter.usage = _usage(self._meter.usage, event.usage)
+
+    def _delta(self, index: int, delta: Any) -> None:
+        if delta.type == "text_delta":
+            self._text.append(delta.text)
+            self._meter.token("" if self._held_back else delta.text)
+        elif delta.type == "input_json_delta" and index in self._calls:
+            self._calls[index][2].append(delta.partial_json)
+            self._meter.token()
+
+    def finished(self, work: Work) -> Answer:
+        """The whole answer. VendorFault when the stream was cut or the form is wrong."""
+        if self._stop is None or self._stop not in _FINISH:
+            raise VendorFault(Fault(FaultKind.CUT, f"the answer ended before its end (stop reason {self._stop})"))
+        finish = _FINISH[self._stop]
+        text = "".join(self._text)
+        if finish not in (Finish.REFUSAL, Finish.TOOL_CALLS):
+            text = self._in_form(text, work)
+        return Answer(
+            text=text,
+            tool_calls=tuple(ToolCall(id_, name, "".join(parts) or "{}") for id_, name, parts in self._calls.values()),
+            confidence=0.0 if finish is Finish.REFUSAL else None,
+            finish=finish,
+            model=self._model,
+        )
+
+    def _in_form(self, text: str, work: Work) -> str:
+        output = output_of(work)
+        if output.kind is not OutputKind.JSON:
+            return text
+        text = unfenced(text)
+        if problem := wrong_form(text, output):
+            raise VendorFault(Fault(FaultKind.INVALID, problem))
+        self._meter.show(text)
+        return text
+
+
+def _usage(before: Usage, said: Any) -> Usage:
+    """Anthropic counts cached input apart; ours is all of the input. A delta's numbers are totals."""
+    read = _or(said.cache_read_input_tokens, before.cache_read_tokens)
+    written = _or(said.cache_creation_input_tokens, before.cache_write_tokens)
+    fresh = _or(said.input_tokens, before.input_tokens - before.cache_read_tokens - before.cache_write_tokens)
+    return Usage(
+        input_tokens=fresh + read + written,
+        output_tokens=_or(said.output_tokens, before.output_tokens),
+        cache_read_tokens=read,
+        cache_write_tokens=written,
+    )
+
+
+def _or(said: int | None, before: int) -> int:
+    return before if said is None else said
+
+
+def _fault(error: anthropic.APIError | httpx2.HTTPError, begun: bool) -> Fault:
+    if isinstance(error, anthropic.APIStatusError):
+        return _status_fault(error)
+    if isinstance(error, anthropic.APITimeoutError | httpx2.TimeoutException):
+        return Fault(FaultKind.OVERDUE, "the Anthropic API did not answer in time")
+    if begun:
+        return Fault(FaultKind.CUT, f"the connection to the Anthropic API broke in mid-answer ({type(error).__name__})")
+    return Fault(FaultKind.UNAVAILABLE, f"the Anthropic API cannot be reached: {error.__cause__ or error}")
+
+
+def _status_fault(error: anthropic.APIStatusError) -> Fault:
+    """An error in mid-stream has status 200, so the type decides first."""
+    status, kind = error.status_code, str(error.type or "")
+    said = f"the Anthropic API says {kind or status}: {error.api_message or error.message}"
+    if kind == "rate_limit_error" or status == 429:
+        return Fault(FaultKind.RATE_LIMITED, said, _retry_after_ms(error))
+    if kind == "overloaded_error" or status == 529:
+        return Fault(FaultKind.OVERLOADED, said, _retry_after_ms(error))
+    if kind in ("authentication_error", "permission_error") or status in (401, 403):
+        return Fault(FaultKind.REJECTED, f"{said}; is TRIVIUM_CLOUD_KEY a key that may use this model?")
+    if kind in ("timeout_error", "deadline_exceeded_error") or status in (408, 504):
+        return Fault(FaultKind.OVERDUE, said)
+    if kind == "request_too_large" or status == 413:
+        return Fault(FaultKind.TOO_LARGE, said)
+    if 400 <= status < 500 or kind in ("invalid_request_error", "not_found_error", "billing_error"):
+        return Fault(FaultKind.REJECTED, said)
+    return Fault(FaultKind.UNAVAILABLE, said, _retry_after_ms(error))
+
+
+def _retry_after_ms(error: anthropic.APIStatusError) -> int:
+    """Seconds as the header gives them; 0 when it says nothing that is a number."""
+    try:
+        return max(0, int(float(error.response.headers.get("retry-after", "0")) * 1000))
+    except ValueError:
+        return 0

@@ -1,0 +1,1 @@
+"""The worker and server harness that every tier uses, over one Generator."""

@@ -1,0 +1,109 @@
+"""One attempt, whatever door it came through: guards, the call under its deadline, and what is learnt from it."""
+
+import asyncio
+import logging
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from opentelemetry.trace import Span, use_span
+
+from trivium.core.outcome import Fault, FaultKind, Outcome
+from trivium.core.policy import Tier
+from trivium.core.slip import Work
+from trivium.ports import Generator
+from trivium.tier import spans
+from trivium.tier.meter import Tap, now_ms, uncalled
+from trivium.tier.slots import Slots
+from trivium.tier.targets import TargetBoard
+
+_LOG = logging.getLogger(__name__)
+
+
+class TierMetrics(Protocol):
+    """What a tier counts (trivium/telemetry/metrics.py)."""
+
+    def attempt(self, outcome: Outcome, target: str = "") -> None: ...
+
+    def queue_wait(self, target: str, wait_ms: float) -> None: ...
+
+    def breaker(self, target: str, state: str) -> None: ...
+
+    def deadletter(self, code: str) -> None: ...
+
+
+@dataclass(slots=True)
+class Caller:
+    """A tier's generator with all that surrounds a call of it. Shared by both doors of an instance."""
+
+    tier: Tier
+    generator: Generator
+    instance: str
+    metrics: TierMetrics
+    slots: Slots
+    capture_prompts: bool = False
+    board: TargetBoard = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.board = TargetBoard(self.instance, self.metrics)
+
+    def refused(self, work: Work) -> Outcome | None:
+        """Work that this tier must never see, whatever a router thought. Asked before anything else is done."""
+        if self.tier is Tier.CLOUD and work.request.restricted:
+            return self.own(uncalled(work, FaultKind.FORBIDDEN, "a restricted request may not reach the cloud"))
+        if work.target.tier is not self.tier:
+            sent = f"{work.target.name} is a target of the tier {work.target.tier.value}, this is {self.tier.value}"
+            return self.own(uncalled(work, FaultKind.REJECTED, sent))
+        return None
+
+    def blocked(self, work: Work, queue_ms: int) -> Outcome | None:
+        """Why no call goes now: the deadline has passed, the breaker is open, the vendor asked us to wait."""
+        at_ms = now_ms()
+        if at_ms >= work.deadline_ms:
+            late = f"the attempt's deadline passed {at_ms - work.deadline_ms} ms before the call"
+            return self.own(uncalled(work, FaultKind.LATE, late), queue_ms)
+        fault = self.board.blocked(work.target.name, at_ms)
+        if fault is not None:
+            return self.own(uncalled(work, fault.kind, fault.message, fault.retry_after_ms), queue_ms)
+        return None
+
+    async def call(self, work: Work, tap: Tap, queue_ms: int, span: Span) -> Outcome:
+        """Ask the generator until the deadline. Raises only CancelledError; `cancelled` then tells what was spent."""
+        name = work.target.name
+        self.board.began(name)
+        outcome: Outcome | None = None
+        try:
+            outcome = self.own(await self._asked(work, tap, span), queue_ms)
+        finally:
+            if outcome is None:
+                outcome = self.cancelled(work, tap, queue_ms)
+            self.board.ended(name, outcome, now_ms())
+            self.metrics.attempt(outcome)
+            spans.note_outcome(span, outcome, self.capture_prompts)
+        return outcome
+
+    async def _asked(self, work: Work, tap: Tap, span: Span) -> Outcome:
+        try:
+            async with asyncio.timeout((work.deadline_ms - now_ms()) / 1000):
+                if not span.is_recording():
+                    return await self.generator.answer(work, tap)
+                with use_span(span, record_exception=False, set_status_on_exception=False):
+                    return await self.generator.answer(work, tap)
+        except TimeoutError:
+            return _ended(work, tap, Fault(FaultKind.OVERDUE, "no answer in time"))
+        except Exception as error:
+            _LOG.exception("%s: a call of %s failed", work.request.identity, work.target.name)
+            return _ended(work, tap, Fault(FaultKind.INTERNAL, f"the tier failed: {type(error).__name__}"))
+
+    def cancelled(self, work: Work, tap: Tap, queue_ms: int) -> Outcome:
+        """The outcome of a call that the caller gave up, with what is known of its cost."""
+        return self.own(_ended(work, tap, Fault(FaultKind.CANCELLED, "the caller gave up")), queue_ms)
+
+    def own(self, outcome: Outcome, queue_ms: int = 0) -> Outcome:
+        """The outcome signed by this instance."""
+        return replace(outcome, queue_ms=queue_ms, instance=self.instance)
+
+
+def _ended(work: Work, tap: Tap, fault: Fault) -> Outcome:
+    if tap.meter is None:
+        return uncalled(work, fault.kind, fault.message)
+    return tap.meter.faulted(fault)

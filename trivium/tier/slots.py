@@ -1,0 +1,98 @@
+"""Who may call now: a bounded number of slots, shared among task types so that a slow one never takes them all.
+
+A task type has `cap` slots of its own. Beyond them it borrows idle ones, but always leaves some (an eighth of all)
+for the others; spare work (over quota, batch) runs on borrowed slots only. Everything is O(task types that wait).
+"""
+
+from collections import deque
+from collections.abc import Callable
+
+
+class Ticket:
+    """A wish for one slot. `grant` is called once, when it has come true; give it back with `Slots.release`."""
+
+    __slots__ = ("cap", "grant", "granted", "spare", "task")
+
+    def __init__(self, task: str, cap: int, spare: bool, grant: Callable[[], None]) -> None:
+        self.task = task
+        self.cap = max(1, cap)
+        self.spare = spare
+        self.grant = grant
+        self.granted = False
+
+
+class Slots:
+    """Hands out at most `total` slots at once. Not for use from several threads."""
+
+    def __init__(self, total: int) -> None:
+        self.total = max(1, total)
+        self._reserve = self.total // 8
+        self._main: dict[str, deque[Ticket]] = {}
+        self._spare: dict[str, deque[Ticket]] = {}
+        self._of_task: dict[str, int] = {}
+        self.running = 0
+        """Slots in use."""
+
+    @property
+    def waiting(self) -> int:
+        """Tickets that wait."""
+        return sum(map(len, self._main.values())) + sum(map(len, self._spare.values()))
+
+    @property
+    def idle(self) -> bool:
+        """A spare ticket would be granted at once."""
+        return self.running < self.total - self._reserve and not self._main
+
+    def ask(self, ticket: Ticket) -> None:
+        """Queue up; the grant may come before this returns."""
+        lane = self._spare if ticket.spare else self._main
+        lane.setdefault(ticket.task, deque()).append(ticket)
+        self._hand_out()
+
+    def withdraw(self, ticket: Ticket) -> None:
+        """Leave the queue, or give the slot back when it was granted already."""
+        if ticket.granted:
+            self.release(ticket)
+            return
+        lane = self._spare if ticket.spare else self._main
+        queue = lane.get(ticket.task)
+        if queue is not None and ticket in queue:
+            queue.remove(ticket)
+            if not queue:
+                del lane[ticket.task]
+
+    def release(self, ticket: Ticket) -> None:
+        """The call is over."""
+        left = self._of_task[ticket.task] - 1
+        if left:
+            self._of_task[ticket.task] = left
+        else:
+            del self._of_task[ticket.task]
+        self.running -= 1
+        self._hand_out()
+
+    def _hand_out(self) -> None:
+        while self.running < self.total and (ticket := self._next()) is not None:
+            self.running += 1
+            self._of_task[ticket.task] = self._of_task.get(ticket.task, 0) + 1
+            ticket.granted = True
+            ticket.grant()
+
+    def _next(self) -> Ticket | None:
+        for task, queue in self._main.items():
+            if self._of_task.get(task, 0) < queue[0].cap:
+                return self._pop(self._main, task)
+        if self.running >= self.total - self._reserve:
+            return None
+        for lane in (self._main, self._spare):
+            for task in lane:
+                return self._pop(lane, task)
+        return None
+
+    def _pop(self, lane: dict[str, deque[Ticket]], task: str) -> Ticket:
+        """Take the oldest ticket; the task goes behind the others, so that they take turns."""
+        queue = lane.pop(task)
+        ticket = queue.popleft()
+        if queue:
+            lane[task] = queue
+        return ticket

@@ -1,0 +1,95 @@
+"""The spans of a tier: one for the work, one inside it for each vendor call.
+
+Inside one task the current span is the ambient one; across records and calls the context is explicit. Without a
+tracer nothing is made and the caller's headers are passed on as they came."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from opentelemetry.trace import INVALID_SPAN, Span, SpanKind, Status, StatusCode, Tracer
+
+from trivium.core.outcome import Answer, Outcome
+from trivium.core.slip import Work
+from trivium.kafka.record import Delivered
+from trivium.telemetry import names
+
+
+@contextmanager
+def chat(tracer: Tracer | None, work: Work, provider: str) -> Iterator[Span]:
+    """The vendor call as a CLIENT span under the current one. End it with `note_outcome`."""
+    if tracer is None:
+        yield INVALID_SPAN
+        return
+    model = work.target.adapter or work.target.model
+    attributes = {names.GEN_AI_OPERATION: "chat", names.GEN_AI_PROVIDER: provider, names.GEN_AI_MODEL: model}
+    with tracer.start_as_current_span(f"{names.SPAN_CHAT} {model}", kind=SpanKind.CLIENT, attributes=attributes) as span:
+        yield span
+
+
+def describe(span: Span, work: Work, door: str, capture: bool) -> None:
+    """What the work is."""
+    identity = work.request.identity
+    span.set_attributes(
+        {
+            names.TENANT: identity.tenant,
+            names.REQUEST_ID: identity.id,
+            names.REPLAY: identity.replay,
+            names.TASK_TYPE: work.task.name,
+            names.TIER: work.target.tier.value,
+            names.TARGET: work.target.name,
+            names.ATTEMPT: work.attempt,
+            names.DOOR: door,
+        }
+    )
+    if capture:
+        span.set_attribute(names.PROMPT, work.request.question)
+
+
+def note_usage(span: Span, outcome: Outcome) -> None:
+    """Tokens, model and finish of a vendor call."""
+    if not span.is_recording():
+        return
+    span.set_attribute(names.GEN_AI_INPUT_TOKENS, outcome.usage.input_tokens)
+    span.set_attribute(names.GEN_AI_OUTPUT_TOKENS, outcome.usage.output_tokens)
+    if isinstance(outcome.result, Answer):
+        span.set_attribute(names.GEN_AI_RESPONSE_MODEL, outcome.result.model)
+        span.set_attribute(names.GEN_AI_FINISH, [outcome.result.finish.value])
+    else:
+        _fault(span, outcome.result.kind.value, outcome.result.message)
+
+
+def note_outcome(span: Span, outcome: Outcome, capture: bool) -> None:
+    """What the work came to."""
+    if not span.is_recording():
+        return
+    span.set_attribute(names.COST, outcome.cost_micro_dollars)
+    span.set_attribute(names.QUEUE_MS, outcome.queue_ms)
+    if outcome.ttft_ms is not None:
+        span.set_attribute(names.TTFT_MS, outcome.ttft_ms)
+    if isinstance(outcome.result, Answer):
+        if outcome.result.confidence is not None:
+            span.set_attribute(names.CONFIDENCE, outcome.result.confidence)
+        if capture:
+            span.set_attribute(names.COMPLETION, outcome.result.text)
+    else:
+        span.set_attribute(names.FAULT, outcome.result.kind.value)
+        _fault(span, outcome.result.kind.value, outcome.result.message)
+
+
+def _fault(span: Span, kind: str, message: str) -> None:
+    span.set_attribute(names.ERROR_TYPE, kind)
+    span.set_status(Status(StatusCode.ERROR, message))
+
+
+def describe_record(span: Span, record: Delivered, group: str) -> None:
+    """Where the work came from."""
+    span.set_attributes(
+        {
+            names.MESSAGING_SYSTEM: "kafka",
+            names.MESSAGING_OPERATION: "process",
+            names.MESSAGING_DESTINATION: record.topic,
+            names.MESSAGING_PARTITION: str(record.partition),
+            names.MESSAGING_OFFSET: record.offset,
+            names.MESSAGING_GROUP: group,
+        }
+    )
