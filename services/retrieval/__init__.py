@@ -1,0 +1,1 @@
+"""The retrieval tier: documents in Milvus, passages found for a question, an answer grounded in them."""

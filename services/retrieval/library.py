@@ -1,0 +1,225 @@
+"""The documents of all tenants: taken in, replaced, forgotten, and searched."""
+
+import asyncio
+import hashlib
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from services.retrieval.announcer import Announcer, Change, Silent
+from services.retrieval.blocks import Unreadable
+from services.retrieval.embedding import Embedding
+from services.retrieval.milvus import Milvus
+from services.retrieval.passages import REVISION, Draft, make_passages
+from services.retrieval.reading import kind_of, read_document
+from services.retrieval.relevance import MOST_PASSAGES, choose
+from services.retrieval.store import Name, Row, Stored, embedded_text, name_problem
+from services.retrieval.terms import lookup_query
+from trivium.core.errors import BadRequest, VendorFault
+from trivium.core.outcome import Reason, ReasonCode
+from trivium.core.prompt import estimate_tokens
+from trivium.ports import Passage, Retrieved, Vector
+
+_LOG = logging.getLogger(__name__)
+
+CANDIDATES: Final = 12
+"""Hits that are judged for a reply of three; more for a longer one."""
+FLUSH_EVERY: Final = 500
+"""Passages written before they are sealed in the midst of an ingest."""
+LONGEST_QUERY: Final = 4_000
+"""Characters of a question that are searched for: its end, where people ask."""
+
+
+class State(Enum):
+    """What became of a document that was sent."""
+
+    ADDED = "added"
+    CHANGED = "changed"
+    UNCHANGED = "unchanged"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Ingested:
+    """What became of a document that was sent, in words when it failed."""
+
+    document: str
+    state: State
+    version: str = ""
+    passages: int = 0
+    message: str = ""
+
+
+def clock_ms() -> int:
+    """Epoch ms of this machine."""
+    return time.time_ns() // 1_000_000
+
+
+class Library:
+    """Implements the port Retriever. Writes go one after the other, searches beside them."""
+
+    def __init__(
+        self, store: Milvus, embedding: Embedding, announcer: Announcer | None = None, now_ms: Callable[[], int] = clock_ms
+    ) -> None:
+        self._store = store
+        self._embedding = embedding
+        self._announcer = announcer or Silent()
+        self._now_ms = now_ms
+        self._writing = asyncio.Lock()
+        self._unsealed = 0
+        self._epochs: dict[tuple[str, str], int] = {}
+
+    # --- search ------------------------------------------------------------------------------------------------
+
+    async def retrieve(
+        self, tenant: str, corpus: str, query: str, limit: int, budget_tokens: int, relevance_cut: float
+    ) -> Retrieved:
+        """Passages for a question, the most relevant first; none when nothing is relevant.
+
+        Raises BadRequest for a corpus that has no documents, VendorFault when Milvus or the embedder does not answer."""
+        _require_name(Name(tenant, corpus, "-"))
+        asked = query[-LONGEST_QUERY:].strip()
+        if not asked:
+            raise BadRequest(Reason(ReasonCode.EMPTY_PROMPT, "the query is empty", "query"))
+        vector = (await self._embedding.embed_many([asked]))[0]
+        hits = await self._store.search(tenant, corpus, vector, lookup_query(asked), _candidates(limit))
+        if not hits:
+            raise BadRequest(_unknown(tenant, corpus))
+        choice = choose(asked, hits, limit, budget_tokens, relevance_cut)
+        return Retrieved(
+            passages=tuple(
+                Passage(one.hit.document, one.hit.section, one.hit.version, one.hit.text, one.relevance, one.hit.tokens)
+                for one in choice.taken
+            ),
+            left_out=choice.left_out,
+            mode=self._store.mode.value,
+            embedding_tokens=estimate_tokens(asked),
+            corpus_epoch=max(self._epochs.get((tenant, corpus), 0), *(hit.epoch for hit in hits)),
+        )
+
+    # --- documents ---------------------------------------------------------------------------------------------
+
+    async def ingest(self, name: Name, kind: str, content: bytes) -> Ingested:
+        """Takes in one document, if it is not there already. A failure is told, never raised."""
+        if problem := name_problem(name):
+            return Ingested(name.document, State.FAILED, message=problem)
+        version = version_of(kind, content)
+        try:
+            async with self._writing:
+                return await self._ingest(name, kind, content, version)
+        except Unreadable as error:
+            return Ingested(name.document, State.FAILED, message=str(error))
+        except VendorFault as error:
+            return Ingested(name.document, State.FAILED, message=error.fault.message)
+
+    async def forget(self, tenant: str, corpus: str, documents: Sequence[str], all_but: bool, prefix: str) -> tuple[str, ...]:
+        """Forgets the named documents, or with `all_but` every other one whose name begins with `prefix`.
+
+        Returns the names of those that were there. Raises VendorFault."""
+        _require_name(Name(tenant, corpus, "-"))
+        async with self._writing:
+            there = {stored.name.document for stored in await self._store.documents(tenant, corpus)}
+            named = set(documents)
+            gone = {one for one in there - named if one.startswith(prefix)} if all_but else there & named
+            for document in sorted(gone):
+                await self._forget(Name(tenant, corpus, document))
+            await self._seal()
+        return tuple(sorted(gone))
+
+    async def seal(self) -> None:
+        """Ends an ingest: what was written is searched fast from now on. Raises VendorFault."""
+        async with self._writing:
+            await self._seal()
+
+    async def announce_all(self) -> int:
+        """Announces every document again, for a log that does not outlive the store. Returns how many."""
+        latest: dict[Name, Stored] = {}
+        for stored in await self._store.documents():
+            if stored.whole and stored.epoch >= latest.get(stored.name, stored).epoch:
+                latest[stored.name] = stored
+        for stored in latest.values():
+            self._epochs[_corpus(stored.name)] = max(stored.epoch, self._epochs.get(_corpus(stored.name), 0))
+            await self._announcer.announce(
+                Change(stored.name, stored.version, stored.total, stored.epoch, self._embedding.fingerprint)
+            )
+        return len(latest)
+
+    # --- steps -------------------------------------------------------------------------------------------------
+
+    async def _ingest(self, name: Name, kind: str, content: bytes, version: str) -> Ingested:
+        there = await self._store.versions(name)
+        if len(there) == 1 and there[0].version == version and there[0].whole:
+            return Ingested(name.document, State.UNCHANGED, version, there[0].passages)
+        drafts = await asyncio.to_thread(_drafts, kind, content)
+        vectors = await self._embedding.embed_many([embedded_text(draft.section, draft.text) for draft in drafts])
+        epoch = self._next_epoch(name)
+        new = await self._new(name, drafts, vectors) if there else tuple(vectors)
+        await self._announcer.announce(Change(name, version, len(drafts), epoch, self._embedding.fingerprint, new))
+        await self._store.put(_rows(name, version, epoch, drafts, vectors))
+        if there:
+            await self._store.remove(name, keep=version)
+        await self._written(len(drafts))
+        return Ingested(name.document, State.CHANGED if there else State.ADDED, version, len(drafts))
+
+    async def _new(self, name: Name, drafts: Sequence[Draft], vectors: Vector) -> tuple[Vector, ...]:
+        had = await self._store.texts(name)
+        return tuple(vector for draft, vector in zip(drafts, vectors, strict=True) if (draft.section, draft.text) not in had)
+
+    async def _forget(self, name: Name) -> None:
+        await self._announcer.announce(Change(name, "", 0, self._next_epoch(name), self._embedding.fingerprint))
+        await self._store.remove(name)
+        self._unsealed += 1
+
+    async def _written(self, passages: int) -> None:
+        self._unsealed += passages
+        if self._unsealed >= FLUSH_EVERY:
+            await self._seal()
+
+    async def _seal(self) -> None:
+        if self._unsealed:
+            await self._store.flush()
+            self._unsealed = 0
+
+    def _next_epoch(self, name: Name) -> int:
+        epoch = max(self._now_ms(), self._epochs.get(_corpus(name), 0) + 1)
+        self._epochs[_corpus(name)] = epoch
+        return epoch
+
+
+def version_of(kind: str, content: bytes) -> str:
+    """Name of a version: a prefix of the hash of the content, its kind, and the way that passages are cut."""
+    head = f"{REVISION}\0{kind}\0".encode()
+    return hashlib.sha256(head + content).hexdigest()[:12]
+
+
+def _drafts(kind: str, content: bytes) -> tuple[Draft, ...]:
+    return make_passages(read_document(kind_of(kind), content))
+
+
+def _rows(name: Name, version: str, epoch: int, drafts: Sequence[Draft], vectors: Vector) -> list[Row]:
+    return [
+        Row(name, version, at, len(drafts), draft.section, draft.text, draft.lookup, draft.tokens, epoch, vectors[at])
+        for at, draft in enumerate(drafts)
+    ]
+
+
+def _candidates(limit: int) -> int:
+    return max(CANDIDATES, 4 * min(limit, MOST_PASSAGES))
+
+
+def _corpus(name: Name) -> tuple[str, str]:
+    return (name.tenant, name.corpus)
+
+
+def _require_name(name: Name) -> None:
+    if problem := name_problem(name):
+        field = problem.split(" ", 1)[0]
+        raise BadRequest(Reason(ReasonCode.MISSING_FIELD, problem, field))
+
+
+def _unknown(tenant: str, corpus: str) -> Reason:
+    message = f"the corpus {corpus!r} of tenant {tenant!r} has no documents"
+    return Reason(ReasonCode.UNKNOWN_CORPUS, message, "corpus", "ingest some with `trivium ingest`, or name another corpus")

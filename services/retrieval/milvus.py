@@ -1,0 +1,296 @@
+"""Passages in Milvus: the only module that knows pymilvus.
+
+The client is the synchronous one, in a small pool of threads (the asynchronous one cannot create collections on Milvus
+Lite and never checks the status of a delete). Every call has a timeout: without one pymilvus tries 75 times.
+"""
+
+import asyncio
+import functools
+import json
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Final, ParamSpec, TypeVar
+
+import numpy as np
+
+from services.retrieval.store import Hit, Mode, Name, Row, Stored
+from trivium.core.errors import Unreachable, VendorFault
+from trivium.core.outcome import Fault, FaultKind
+from trivium.ports import Vector
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+SEARCH_MS: Final = 5_000
+WRITE_MS: Final = 30_000
+CONNECT_MS: Final = 8_000
+BATCH: Final = 200
+"""Rows of one write, and of one page of a listing times five."""
+RRF_K: Final = 60
+"""Constant of reciprocal rank fusion: Cormack, Clarke and Buettcher, SIGIR 2009."""
+FIELDS: Final = ("document", "section", "version", "ordinal", "text", "lookup", "tokens", "epoch", "dense")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where Milvus is and what it can do."""
+
+    uri: str
+    token: str = ""
+    lanes: int = 8
+    """Calls at once. Milvus Lite computes in one interpreter: more than two only make each other wait."""
+
+
+def quoted(text: str) -> str:
+    """A text as a literal of Milvus' filter language. The only way that a name gets into a filter.
+
+    JSON's escapes are its escapes, but for \\u: what is not ASCII stays as it is."""
+    return json.dumps(text, ensure_ascii=False)
+
+
+def only(name: Name | None = None, *, tenant: str = "", corpus: str = "") -> str:
+    """The filter that keeps a search inside one tenant's corpus, or inside one document of it."""
+    if name is not None:
+        return f"{only(tenant=name.tenant, corpus=name.corpus)} and document == {quoted(name.document)}"
+    return f"tenant == {quoted(tenant)} and corpus == {quoted(corpus)}"
+
+
+class Milvus:
+    """One collection of passages. `connect` before anything else; every method may raise VendorFault."""
+
+    def __init__(self, place: Place, dimensions: int) -> None:
+        self._place = place
+        self._dimensions = dimensions
+        self._pool = ThreadPoolExecutor(place.lanes, thread_name_prefix="milvus")
+        self._lane = asyncio.Semaphore(place.lanes)
+        self._client: Any = None
+        self.mode = Mode.HYBRID
+        self.collection = ""
+
+    async def connect(self) -> None:
+        """Finds out what the server can do. Raises Unreachable."""
+        try:
+            await self._run(self._connect, CONNECT_MS)
+        except VendorFault as error:
+            raise Unreachable(f"no Milvus answers at {self._place.uri}: {error.fault.message}") from None
+
+    async def close(self) -> None:
+        if self._client is not None:
+            self._pool.submit(self._client.close)
+        self._pool.shutdown(wait=False)
+
+    async def collections(self, prefix: str) -> tuple[str, ...]:
+        """Names that begin with `prefix`."""
+        names = await self._run(lambda: self._client.list_collections(timeout=CONNECT_MS / 1000), CONNECT_MS)
+        return tuple(sorted(name for name in names if name.startswith(prefix)))
+
+    async def open(self, collection: str) -> None:
+        """Creates or loads it. Raises Unreachable when one of this name has another schema."""
+        self.collection = collection
+        problem = await self._run(self._open, WRITE_MS)
+        if problem:
+            raise Unreachable(f"the collection {collection} in Milvus is not ours ({problem}): drop or rename it")
+
+    async def drop(self, collection: str) -> None:
+        await self._run(lambda: self._client.drop_collection(collection, timeout=WRITE_MS / 1000), WRITE_MS)
+
+    async def search(self, tenant: str, corpus: str, vector: Vector, lookup: str, limit: int) -> tuple[Hit, ...]:
+        """The best `limit` passages of one tenant's corpus. Empty only when the corpus has none."""
+        return await self._run(functools.partial(self._search, tenant, corpus, vector, lookup, limit), SEARCH_MS)
+
+    async def versions(self, name: Name) -> tuple[Stored, ...]:
+        """Every version of a document that is there."""
+        rows = await self._run(functools.partial(self._rows, only(name), ("version", "total", "epoch")), SEARCH_MS)
+        return tuple(_counted({**row, "tenant": name.tenant, "corpus": name.corpus, "document": name.document} for row in rows))
+
+    async def texts(self, name: Name) -> frozenset[tuple[str, str]]:
+        """(section, text) of every passage of a document."""
+        rows = await self._run(functools.partial(self._rows, only(name), ("section", "text")), SEARCH_MS)
+        return frozenset((row["section"], row["text"]) for row in rows)
+
+    async def documents(self, tenant: str = "", corpus: str = "") -> tuple[Stored, ...]:
+        """The versions of all documents of a corpus, or of everything."""
+        where = only(tenant=tenant, corpus=corpus) if tenant else 'tenant != ""'
+        fields = ("tenant", "corpus", "document", "version", "total", "epoch")
+        return tuple(_counted(await self._run(functools.partial(self._rows, where, fields), WRITE_MS)))
+
+    async def put(self, rows: Sequence[Row]) -> None:
+        """Writes rows; those that are there are replaced."""
+        for start in range(0, len(rows), BATCH):
+            data = [self._stored(row) for row in rows[start : start + BATCH]]
+            await self._run(functools.partial(self._upsert, data), WRITE_MS)
+
+    async def remove(self, name: Name, keep: str = "") -> None:
+        """Removes every version of a document but `keep`, and looks whether it is gone."""
+        await self._run(functools.partial(self._remove, name, keep), WRITE_MS)
+
+    async def flush(self) -> None:
+        """Seals what was written: Milvus Lite searches unsealed rows 20 times slower."""
+        await self._run(lambda: self._client.flush(self.collection, timeout=WRITE_MS / 1000), WRITE_MS)
+
+    async def everything(self, collection: str) -> list[dict[str, Any]]:
+        """All rows of another collection of ours without their vectors, for a new embedder."""
+        fields = ("tenant", "corpus", "document", "version", "ordinal", "total", "section", "text", "lookup", "tokens", "epoch")
+        return await self._run(functools.partial(self._copied, collection, fields), WRITE_MS * 10)
+
+    # --- in the pool's threads ---------------------------------------------------------------------------------
+
+    async def _run(self, call: Callable[[], T], timeout_ms: int) -> T:
+        from pymilvus import MilvusException
+
+        try:
+            async with self._lane, asyncio.timeout(timeout_ms / 1000 + 0.5):
+                return await asyncio.get_running_loop().run_in_executor(self._pool, call)
+        except TimeoutError:
+            raise VendorFault(Fault(FaultKind.UNAVAILABLE, f"Milvus did not answer in {timeout_ms} ms")) from None
+        except MilvusException as error:
+            raise VendorFault(Fault(FaultKind.UNAVAILABLE, f"Milvus: {_sentence(error)}")) from error
+
+    def _connect(self) -> None:
+        from pymilvus import MilvusClient
+
+        # It prints a stack trace for every refused call; ours is one sentence.
+        logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
+        timeout = CONNECT_MS / 1000
+        self._client = MilvusClient(uri=self._place.uri, token=self._place.token, timeout=timeout)
+        self.mode = mode_of(str(self._client.get_server_version(timeout=timeout)))
+
+    def _open(self) -> str:
+        timeout = WRITE_MS / 1000
+        if not self._client.has_collection(self.collection, timeout=timeout):
+            schema, indexes = self._schema()
+            self._client.create_collection(self.collection, schema=schema, index_params=indexes, timeout=timeout)
+        problem = self._difference(self._client.describe_collection(self.collection, timeout=timeout))
+        if not problem:
+            self._client.load_collection(self.collection, timeout=timeout)
+        return problem
+
+    def _schema(self) -> tuple[Any, Any]:
+        from pymilvus import DataType, Function, FunctionType
+
+        hybrid = self.mode is Mode.HYBRID
+        schema = self._client.create_schema(auto_id=False, enable_dynamic_field=False)
+        schema.add_field("id", DataType.VARCHAR, is_primary=True, max_length=64)
+        schema.add_field("tenant", DataType.VARCHAR, max_length=256, is_partition_key=True)
+        schema.add_field("corpus", DataType.VARCHAR, max_length=256)
+        schema.add_field("document", DataType.VARCHAR, max_length=1024)
+        schema.add_field("version", DataType.VARCHAR, max_length=64)
+        schema.add_field("section", DataType.VARCHAR, max_length=8192)
+        schema.add_field("text", DataType.VARCHAR, max_length=65535)
+        schema.add_field("lookup", DataType.VARCHAR, max_length=65535, **({"enable_analyzer": True} if hybrid else {}))
+        for number in ("ordinal", "total", "tokens", "epoch"):
+            schema.add_field(number, DataType.INT64)
+        schema.add_field("dense", DataType.FLOAT_VECTOR, dim=self._dimensions)
+        indexes = self._client.prepare_index_params()
+        indexes.add_index("dense", index_type="AUTOINDEX", metric_type="COSINE")
+        if hybrid:
+            schema.add_field("sparse", DataType.SPARSE_FLOAT_VECTOR)
+            schema.add_function(Function("bm25", FunctionType.BM25, ["lookup"], ["sparse"]))
+            indexes.add_index("sparse", index_type="SPARSE_INVERTED_INDEX", metric_type="BM25")
+        return schema, indexes
+
+    def _difference(self, described: dict[str, Any]) -> str:
+        fields = {field["name"]: field for field in described["fields"]}
+        wanted = {"id", "tenant", "corpus", "total", *FIELDS} | ({"sparse"} if self.mode is Mode.HYBRID else set())
+        if missing := wanted - fields.keys():
+            return "it has no field " + ", ".join(sorted(missing))
+        dimensions = int(fields["dense"]["params"]["dim"])
+        return "" if dimensions == self._dimensions else f"its vectors have {dimensions} dimensions, not {self._dimensions}"
+
+    def _stored(self, row: Row) -> dict[str, Any]:
+        return {
+            "id": row.id, "tenant": row.name.tenant, "corpus": row.name.corpus, "document": row.name.document,
+            "version": row.version, "ordinal": row.ordinal, "total": row.total, "section": _cut(row.section, 8192),
+            "text": row.text, "lookup": _cut(row.lookup, 65_535), "tokens": row.tokens, "epoch": row.epoch,
+            "dense": row.vector.tolist(),
+        }  # fmt: skip
+
+    def _search(self, tenant: str, corpus: str, vector: Vector, lookup: str, limit: int) -> tuple[Hit, ...]:
+        from pymilvus import AnnSearchRequest, RRFRanker
+
+        where, timeout = only(tenant=tenant, corpus=corpus), SEARCH_MS / 1000
+        dense = {"data": [vector.tolist()], "anns_field": "dense", "limit": limit}
+        if self.mode is Mode.DENSE or not lookup:
+            found = self._client.search(
+                self.collection, **dense, filter=where, output_fields=list(FIELDS), timeout=timeout,
+                search_params={"metric_type": "COSINE"},
+            )  # fmt: skip
+        else:
+            asked = [
+                AnnSearchRequest(**dense, param={"metric_type": "COSINE"}, expr=where),
+                AnnSearchRequest([lookup], "sparse", {"metric_type": "BM25"}, limit, expr=where),
+            ]
+            found = self._client.hybrid_search(
+                self.collection, asked, RRFRanker(RRF_K), limit=limit, output_fields=list(FIELDS), timeout=timeout
+            )
+        return tuple(_hit(one["entity"], float(one["distance"]), vector) for one in found[0])
+
+    def _rows(self, where: str, fields: Sequence[str], collection: str = "") -> list[dict[str, Any]]:
+        """All rows that a filter lets through; a plain query would end at 16,384."""
+        pages = self._client.query_iterator(
+            collection or self.collection, batch_size=BATCH * 5, filter=where, output_fields=list(fields),
+            timeout=WRITE_MS / 1000, consistency_level="Strong",
+        )  # fmt: skip
+        rows: list[dict[str, Any]] = []
+        try:
+            while page := pages.next():
+                rows.extend(dict(row) for row in page)
+        finally:
+            pages.close()
+        return rows
+
+    def _copied(self, collection: str, fields: Sequence[str]) -> list[dict[str, Any]]:
+        self._client.load_collection(collection, timeout=WRITE_MS / 1000)
+        return self._rows('tenant != ""', fields, collection)
+
+    def _upsert(self, data: list[dict[str, Any]]) -> None:
+        self._client.upsert(self.collection, data, timeout=WRITE_MS / 1000)
+
+    def _remove(self, name: Name, keep: str) -> None:
+        where = only(name) + (f" and version != {quoted(keep)}" if keep else "")
+        self._client.delete(self.collection, filter=where, timeout=WRITE_MS / 1000)
+        left = self._client.query(
+            self.collection, filter=where, output_fields=["id"], limit=1, timeout=SEARCH_MS / 1000, consistency_level="Strong"
+        )
+        if left:
+            raise VendorFault(Fault(FaultKind.UNAVAILABLE, f"Milvus kept passages of {name.document} that were to go"))
+
+
+def mode_of(server_version: str) -> Mode:
+    """BM25 came with Milvus 2.5; Milvus Lite 3 has it."""
+    if "lite" in server_version.lower():
+        return Mode.HYBRID
+    numbers = server_version.lstrip("v").split(".")
+    try:
+        return Mode.HYBRID if (int(numbers[0]), int(numbers[1])) >= (2, 5) else Mode.DENSE
+    except (ValueError, IndexError):
+        return Mode.HYBRID
+
+
+def _hit(entity: dict[str, Any], score: float, asked: Vector) -> Hit:
+    return Hit(
+        document=entity["document"], section=entity["section"], version=entity["version"], ordinal=int(entity["ordinal"]),
+        text=entity["text"], lookup=entity["lookup"], tokens=int(entity["tokens"]), epoch=int(entity["epoch"]),
+        score=score, cosine=float(np.dot(np.asarray(entity["dense"], dtype=np.float32), asked)),
+    )  # fmt: skip
+
+
+def _counted(rows: Iterable[dict[str, Any]]) -> list[Stored]:
+    counts: dict[tuple[Name, str], list[int]] = {}
+    for row in rows:
+        name = Name(row["tenant"], row["corpus"], row["document"])
+        count = counts.setdefault((name, row["version"]), [0, int(row["total"]), int(row["epoch"])])
+        count[0] += 1
+        count[2] = max(count[2], int(row["epoch"]))
+    return [Stored(name, version, *count) for (name, version), count in counts.items()]
+
+
+def _cut(text: str, most_bytes: int) -> str:
+    raw = text.encode()
+    return text if len(raw) <= most_bytes else raw[:most_bytes].decode(errors="ignore")
+
+
+def _sentence(error: Exception) -> str:
+    return " ".join(str(getattr(error, "message", "") or error).split())[:300]

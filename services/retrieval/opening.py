@@ -1,0 +1,84 @@
+"""Opening the store for the embedder at hand, and moving documents over when the embedder has changed.
+
+A collection belongs to one embedder, one mode and one schema: its name carries a hash of them. When the collection of
+the embedder at hand is new and there are older ones, their passages (the text is kept in Milvus) are embedded again
+and written into it; then the old ones are dropped. Ids are the same, so a move that was broken off goes on where a new
+start begins it again, and nothing is lost before everything is there.
+"""
+
+import hashlib
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+from services.retrieval.embedding import Embedding
+from services.retrieval.lite import LiteServer
+from services.retrieval.milvus import Milvus, Place
+from services.retrieval.store import Mode, Name, Row, embedded_text
+
+_LOG = logging.getLogger(__name__)
+
+PREFIX: Final = "trivium_passages_"
+SCHEMA: Final = "1"
+LITE_LANES: Final = 2
+_BATCH: Final = 256
+
+
+def is_server(uri: str) -> bool:
+    """Whether a setting names a server; otherwise it is a file of Milvus Lite."""
+    return "://" in uri
+
+
+def collection_of(fingerprint: str, mode: Mode) -> str:
+    """Name of the collection of an embedder."""
+    return PREFIX + hashlib.sha256(f"{SCHEMA}\0{mode.value}\0{fingerprint}".encode()).hexdigest()[:12]
+
+
+@asynccontextmanager
+async def opened_store(uri: str, token: str, embedding: Embedding) -> AsyncIterator[Milvus]:
+    """A store that is ready. Raises Unreachable when there is none."""
+    if is_server(uri):
+        async with _connected(Place(uri, token), embedding) as store:
+            yield store
+    else:
+        async with LiteServer(uri) as lite, _connected(Place(lite.uri, lanes=LITE_LANES), embedding) as store:
+            yield store
+
+
+@asynccontextmanager
+async def _connected(place: Place, embedding: Embedding) -> AsyncIterator[Milvus]:
+    store = Milvus(place, embedding.dimensions)
+    try:
+        await store.connect()
+        if store.mode is Mode.DENSE:
+            _LOG.warning("Milvus at %s is older than 2.5 and has no BM25: passages are found by vectors alone", place.uri)
+        await store.open(collection_of(embedding.fingerprint, store.mode))
+        for old in await store.collections(PREFIX):
+            if old != store.collection:
+                await _move(store, old, embedding)
+        yield store
+    finally:
+        await store.close()
+
+
+async def _move(store: Milvus, old: str, embedding: Embedding) -> None:
+    rows = await store.everything(old)
+    _LOG.warning("the embedder has changed: %d passages of %s are embedded again", len(rows), old)
+    present = {stored.name for stored in await store.documents() if stored.whole}
+    missing = [row for row in rows if Name(row["tenant"], row["corpus"], row["document"]) not in present]
+    for start in range(0, len(missing), _BATCH):
+        await store.put(await _embedded(missing[start : start + _BATCH], embedding))
+    await store.flush()
+    await store.drop(old)
+
+
+async def _embedded(rows: Sequence[dict[str, Any]], embedding: Embedding) -> list[Row]:
+    vectors = await embedding.embed_many([embedded_text(row["section"], row["text"]) for row in rows])
+    return [
+        Row(
+            Name(row["tenant"], row["corpus"], row["document"]), row["version"], int(row["ordinal"]), int(row["total"]),
+            row["section"], row["text"], row["lookup"], int(row["tokens"]), int(row["epoch"]), vector,
+        )
+        for row, vector in zip(rows, vectors, strict=True)
+    ]  # fmt: skip
