@@ -1,0 +1,25 @@
+"""The process trivium-cloud: `python -m services.cloud`."""
+
+from services.cloud.claude import Claude
+from trivium.core.policy import Tier
+from trivium.process import Process, run
+from trivium.settings import CloudSettings, KafkaSettings, TierSettings, read
+from trivium.tier.run import run_tier
+
+
+async def main(process: Process) -> None:
+    """Answer by Anthropic's API until told to stop."""
+    settings = read(CloudSettings, process.environ)
+    kafka, tier = read(KafkaSettings, process.environ), read(TierSettings, process.environ)
+    tracer = process.tracer if process.tracing.enabled else None
+    async with Claude(settings, tracer) as claude:
+        await run_tier(process, Tier.CLOUD, claude, kafka, tier, settings.port)
+
+
+if __name__ == "__main__":
+    run(
+        "cloud",
+        main,
+        reads=(CloudSettings, KafkaSettings, TierSettings),
+        about="The cloud tier: answers by the Anthropic API. Never sees a restricted request.",
+    )

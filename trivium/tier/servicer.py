@@ -1,0 +1,150 @@
+"""The gRPC door of a tier: the same guards, slots and call as the Kafka door, for work that runs in somebody's call.
+
+`started` and `settled` go to the attempts topic too (partition: murmur2 of the identity, there is no work record to
+go by). Nobody waits for their confirmation: a call is never begun again by itself, so they are the bill, not a guard.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from functools import partial
+from typing import Any, Final
+
+import grpc
+from opentelemetry.trace import Span
+
+from trivium import codec
+from trivium.core.outcome import FaultKind, Outcome
+from trivium.core.slip import Work
+from trivium.kafka.outbox import Outbox
+from trivium.ports import Emit, emit_nothing
+from trivium.rpc.spans import metadata_of, serving
+from trivium.telemetry import names
+from trivium.telemetry.tracing import Tracing, headers_from_context
+from trivium.tier import spans
+from trivium.tier.caller import Caller
+from trivium.tier.meter import Tap, now_ms, uncalled
+from trivium.tier.records import GRPC, Headers, Writer
+from trivium.tier.slots import Ticket
+from trivium.v1 import journey_pb2, outcome_pb2, services_pb2, services_pb2_grpc
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+_MARGIN_MS: Final = 20
+"""What is kept of a call's time to send the outcome back in it."""
+
+
+class TierServicer(services_pb2_grpc.TierServicer):
+    """Tier.Generate and Tier.GenerateStream. Without an outbox no attempts are written (a tier without a broker)."""
+
+    def __init__(self, caller: Caller, writer: Writer, outbox: Outbox | None, tracing: Tracing) -> None:
+        self._caller = caller
+        self._writer = writer
+        self._outbox = outbox
+        self._tracing = tracing
+
+    async def Generate(self, request: journey_pb2.Work, context: Context) -> outcome_pb2.Outcome:
+        """The whole answer. BadRequest (INVALID_ARGUMENT) when the work cannot be read."""
+        work = _work(request, context)
+        return codec.outcome_to(await self._answer(work, context, emit_nothing))
+
+    async def GenerateStream(
+        self, request: journey_pb2.Work, context: Context
+    ) -> AsyncIterator[services_pb2.TierEvent]:
+        """Deltas as they come, joined when the caller reads slower; then exactly one outcome."""
+        work = _work(request, context)
+        pieces, more = list[str](), asyncio.Event()
+
+        def take(delta: str) -> None:
+            pieces.append(delta)
+            more.set()
+
+        answering = asyncio.create_task(self._answer(work, context, take), name=f"stream-{work.request.identity}")
+        answering.add_done_callback(lambda _: more.set())
+        try:
+            while not answering.done() or pieces:
+                if pieces:
+                    delta = "".join(pieces)
+                    pieces.clear()
+                    yield services_pb2.TierEvent(delta=delta)
+                else:
+                    more.clear()
+                    await more.wait()
+            yield services_pb2.TierEvent(outcome=codec.outcome_to(answering.result()))
+        finally:
+            answering.cancel()
+            await asyncio.gather(answering, return_exceptions=True)
+
+    async def _answer(self, work: Work, context: Context, emit: Emit) -> Outcome:
+        if (refused := self._caller.refused(work)) is not None:
+            return refused
+        asked_ms = now_ms()
+        name = work.target.name
+        granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        ticket = Ticket(work.task.name, work.task.slots, False, partial(_resolve, granted))
+        self._caller.board.queued(name, asked_ms)
+        self._caller.slots.ask(ticket)
+        try:
+            in_time = await _granted(granted, work.deadline_ms - asked_ms)
+            waited_ms = now_ms() - asked_ms
+            self._caller.board.unqueued(name, waited_ms, now_ms())
+            self._caller.metrics.queue_wait(name, waited_ms)
+            if not in_time:
+                return self._caller.own(uncalled(work, FaultKind.LATE, "no slot was free in time"), waited_ms)
+            return await self._in_slot(work, context, emit, waited_ms)
+        finally:
+            self._caller.slots.withdraw(ticket)
+
+    async def _in_slot(self, work: Work, context: Context, emit: Emit, queue_ms: int) -> Outcome:
+        if (blocked := self._caller.blocked(work, queue_ms)) is not None:
+            self._caller.metrics.attempt(blocked)
+            return blocked
+        with serving(self._tracing.tracer, names.SPAN_GENERATE, metadata_of(context)) as span:
+            if span.is_recording():
+                spans.describe(span, work, GRPC, self._caller.capture_prompts)
+            return await self._call(work, Tap(emit), queue_ms, span)
+
+    async def _call(self, work: Work, tap: Tap, queue_ms: int, span: Span) -> Outcome:
+        partition, trace = self._writer.own_partition(work.request.identity), headers_from_context(span)
+        if self._outbox is not None:
+            started = self._writer.started(work, 1, partition, GRPC, now_ms(), trace)
+            self._outbox.put([[started]], _nothing)
+        outcome = None
+        try:
+            outcome = await self._caller.call(work, tap, queue_ms, span)
+        finally:
+            self._settle(work, outcome or self._caller.cancelled(work, tap, queue_ms), partition, trace)
+        return outcome
+
+    def _settle(self, work: Work, outcome: Outcome, partition: int, trace: Headers) -> None:
+        if self._outbox is not None:
+            record = self._writer.settled(work, outcome, 1, partition, GRPC, trace)
+            self._outbox.put([[record]], _nothing)
+
+
+def _work(request: journey_pb2.Work, context: Context) -> Work:
+    """The work, due when the call or the attempt is due, whichever comes first."""
+    work = codec.work_from(request)
+    left_s = context.time_remaining()
+    due_ms = now_ms() + int(left_s * 1000) - _MARGIN_MS if left_s is not None else work.deadline_ms
+    return replace(work, deadline_ms=min(work.deadline_ms or due_ms, due_ms))
+
+
+async def _granted(granted: asyncio.Future[None], wait_ms: int) -> bool:
+    if granted.done():
+        return True
+    try:
+        async with asyncio.timeout(max(0, wait_ms) / 1000):
+            await granted
+    except TimeoutError:
+        return False
+    return True
+
+
+def _resolve(granted: asyncio.Future[None]) -> None:
+    if not granted.done():
+        granted.set_result(None)
+
+
+def _nothing() -> None:
+    return
