@@ -25,6 +25,7 @@ from trivium.kafka.floor import Floor
 _COMMIT_TIMEOUT_S = 5.0
 _STOP_TIMEOUT_S = 5.0
 _FETCH_S = 1.0
+_FULL_FETCH_S = 0.02
 _FULL_PAUSE_S = 0.005
 _YIELD_EVERY = 100
 
@@ -139,7 +140,8 @@ class SafeConsumer(Consumer):
             # Every buffer is full (stock sleeps a second here), or nothing is assigned.
             await self.sleep(_FULL_PAUSE_S if self._buffered_partitions else _FETCH_S / 10)
             return
-        records, _ = await self._wait_next_records(_FETCH_S)
+        # A full buffer may have room again before the other partitions have records.
+        records, _ = await self._wait_next_records(_FULL_FETCH_S if self._buffered_partitions else _FETCH_S)
         if not records or self.should_stop:
             await asyncio.sleep(0)
             return

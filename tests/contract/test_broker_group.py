@@ -13,6 +13,8 @@ from trivium.kafka.group import GroupConsumer, Partition
 from trivium.kafka.producer import Producer
 from trivium.kafka.record import Record
 
+HEARTBEAT = 12
+REBALANCE_IN_PROGRESS = 27
 QUICK = GroupOptions(commit_every_ms=10, session_timeout_ms=1_200, heartbeat_ms=300)
 
 
@@ -179,6 +181,37 @@ async def test_a_rebalance_that_gives_a_partition_back_keeps_its_claims(broker: 
             claim.ack()
         assert await running.drain(5_000)
     assert await committed(broker) == 8
+
+
+async def test_a_real_rebalance_keeps_the_claims_of_a_lone_member(broker: EmbeddedBroker) -> None:
+    await fill(broker, 6)
+    claims, prepared = Claims(), list[int]()
+
+    async def prepare(starts: Mapping[Partition, int]) -> None:
+        prepared.append(len(starts))
+
+    running = GroupConsumer(broker.bootstrap, "tier", ["work"], claims, QUICK, on_assigned=prepare)
+    async with running:
+        for claim in (await claims.wait_for(6))[:3]:
+            claim.ack()
+        broker.fail_requests(HEARTBEAT, [REBALANCE_IN_PROGRESS])
+        async with asyncio.timeout(10):
+            while await committed(broker) != 3 or not broker_is_done(running):  # noqa: ASYNC110 - asks a broker
+                await asyncio.sleep(0.01)
+        await fill(broker, 2)
+        await claims.wait_for(8)
+        assert offsets(claims.all, 0) == list(range(8))
+        assert prepared == [2]
+        for claim in claims.all:
+            assert not claim.lost
+            claim.ack()
+        assert await running.drain(5_000)
+    assert await committed(broker) == 8
+
+
+def broker_is_done(running: GroupConsumer) -> bool:
+    """The rebalance happened and the partitions are back."""
+    return running.rebalances == 2 and len(running.assigned) == 2
 
 
 async def test_claims_of_a_partition_that_went_elsewhere_are_lost(broker: EmbeddedBroker) -> None:

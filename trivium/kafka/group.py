@@ -73,6 +73,8 @@ class GroupConsumer:
         self._held_back: dict[TopicPartition, Lane] = {}
         self._fresh: set[TopicPartition] = set()
         self._epoch = 0
+        self.rebalances = 0
+        """How often partitions were assigned to this member."""
         self._ready = asyncio.Event()
         self._held_topics: set[str] = set()
         self._draining = False
@@ -276,7 +278,8 @@ class GroupConsumer:
         if epoch != self._epoch:
             return
         new = self._take(consumer, starts)
-        await self._on_assigned(new)
+        if new:
+            await self._on_assigned(new)
         if epoch == self._epoch:
             self._fresh.clear()
 
@@ -319,6 +322,7 @@ class GroupConsumer:
         self._fresh = set()
 
     def _assigned(self, partitions: Iterable[TopicPartition]) -> None:
+        self.rebalances += 1
         self._fresh = set(partitions)
         if not self._fresh:
             held, self._held_back = self._held_back, {}
