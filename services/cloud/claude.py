@@ -6,6 +6,7 @@ SDK itself reports as a normal end."""
 import asyncio
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final, Self
 
 import anthropic
@@ -16,12 +17,13 @@ from opentelemetry.trace import Tracer
 from services.cloud import conversation
 from trivium.core.errors import VendorFault
 from trivium.core.outcome import Answer, Fault, FaultKind, Finish, Outcome, Usage
-from trivium.core.request import OutputKind, ToolCall
+from trivium.core.prompt import estimate_tokens
+from trivium.core.request import Output, OutputKind, ToolCall
 from trivium.core.slip import Work
 from trivium.ports import Emit, emit_nothing
 from trivium.settings import CloudSettings
 from trivium.tier import spans
-from trivium.tier.form import unfenced, wrong_form
+from trivium.tier.form import parse_schema, unfenced, wrong_form
 from trivium.tier.meter import Meter, now_ms, uncalled
 from trivium.tier.prompting import output_of
 
@@ -80,17 +82,19 @@ class Claude:
                 await self._stream(work, fold)
             return meter.answered(fold.finished(work))
         except VendorFault as error:
-            return meter.faulted(error.fault)
+            fault = error.fault
         except TimeoutError:
-            return meter.faulted(Fault(FaultKind.OVERDUE, "no answer in time"))
+            fault = Fault(FaultKind.OVERDUE, "no answer in time")
         except (anthropic.APIError, httpx2.HTTPError) as error:
-            return meter.faulted(_fault(error, fold.begun))
+            fault = _fault(error, fold.begun)
         except Exception as error:
             _LOG.exception("a call of %s failed", work.target.name)
-            return meter.faulted(Fault(FaultKind.INTERNAL, f"the cloud tier failed: {type(error).__name__}"))
+            fault = Fault(FaultKind.INTERNAL, f"the cloud tier failed: {type(error).__name__}")
+        fold.count_unreported()
+        return meter.faulted(fault)
 
     async def _stream(self, work: Work, fold: "_Fold") -> None:
-        parameters: Any = conversation.body(work)
+        parameters: Any = conversation.body(work) | _grammar(output_of(work))
         async with await self._client.messages.create(**parameters, stream=True) as events:
             async for event in events:
                 fold.take(event)
@@ -131,6 +135,13 @@ class _Fold:
             self._calls[index][2].append(delta.partial_json)
             self._meter.token()
 
+    def count_unreported(self) -> None:
+        """The output of a broken stream is billed but was never reported: estimate it from the text that came."""
+        usage = self._meter.usage
+        came = estimate_tokens("".join(self._text))
+        if came > usage.output_tokens:
+            self._meter.usage = replace(usage, output_tokens=came)
+
     def finished(self, work: Work) -> Answer:
         """The whole answer. VendorFault when the stream was cut or the form is wrong."""
         if self._stop is None or self._stop not in _FINISH:
@@ -156,6 +167,19 @@ class _Fold:
             raise VendorFault(Fault(FaultKind.INVALID, problem))
         self._meter.show(text)
         return text
+
+
+def _grammar(output: Output) -> dict[str, Any]:
+    """Structured output where the vendor can take the schema; the system prompt asks for it in every case."""
+    schema = parse_schema(output.schema_json) if output.kind is OutputKind.JSON else {}
+    if not schema:
+        return {}
+    try:
+        strict = anthropic.transform_schema(schema)
+    except Exception:
+        _LOG.debug("a schema is left to the prompt alone", exc_info=True)
+        return {}
+    return {"output_config": {"format": {"type": "json_schema", "schema": strict}}}
 
 
 def _usage(before: Usage, said: Any) -> Usage:
