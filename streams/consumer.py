@@ -71,6 +71,16 @@ class SafeConsumer(Consumer):
                 total += max(0, end - known) if known is not None else 0
         return total
 
+    async def ask_behind(self) -> int:
+        """As `behind`, but asks the broker where the partitions end: also true when fetching has stopped."""
+        floors = dict(self._floors)
+        ends = await self.highwaters(*floors)
+        starts = {tp: floor.committable() for tp, floor in floors.items()}
+        unread = [tp for tp, start in starts.items() if start is None]
+        begun = await self.start_offsets() if unread else {}
+        starts |= {tp: begun.get(tp) for tp in unread}
+        return sum(max(0, ends[tp] - start) for tp, start in starts.items() if start is not None and tp in ends)
+
     async def start_offsets(self) -> Mapping[TP, int]:
         """Assigned partition -> where reading begins: the committed offset, or the oldest record.
 

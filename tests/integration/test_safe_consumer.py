@@ -104,6 +104,7 @@ async def test_acks_out_of_order_never_let_a_commit_pass_an_open_event(broker: E
         consumer = safe_consumer(app)
         assert consumer.open_count == 3
         assert consumer.behind() == 3
+        assert await consumer.ask_behind() == 16 + 20 + 1
         await consumer.commit()
         assert await committed(broker) == [4, 0, 19]
 
