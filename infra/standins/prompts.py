@@ -129,7 +129,7 @@ def split_turns(inputs: str) -> list[Turn]:
 def read_passages(block: str) -> list[Passage]:
     """The numbered passages of a block, in order."""
     marks = list(_PASSAGE.finditer(block))
-    ends = [mark.start() for mark in marks[1:]] + [len(block)]
+    ends = [mark.start() for mark in marks[1:]] + [len(block)][: len(marks)]
     return [
         Passage(int(mark.group(1)), mark.group(2) or "", block[mark.end() : end].strip())
         for mark, end in zip(marks, ends, strict=True)
