@@ -131,7 +131,7 @@ def _grounded_task(task: TaskSpec) -> TaskSpec:
 
 def _label(passage: Passage) -> str:
     parts = [part for part in (passage.document, passage.section) if part]
-    plain = harmless(" ".join(", ".join(parts).split())).translate(str.maketrans("()[]<>", "{}{}‹›"))
+    plain = harmless(" ".join(", ".join(parts).split())).translate(str.maketrans("()[]<", "{}{}‹"))
     return plain if len(plain) <= _LABEL_MOST else plain[: _LABEL_MOST - 1] + "…"
 
 

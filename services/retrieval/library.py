@@ -29,6 +29,7 @@ CANDIDATES: Final = 12
 """Hits that are judged for a reply of three; more for a longer one."""
 FLUSH_EVERY: Final = 500
 """Passages written before they are sealed in the midst of an ingest."""
+ANNOUNCED_AT_ONCE: Final = 100
 LONGEST_QUERY: Final = 4_000
 """Characters of a question that are searched for: its end, where people ask."""
 
@@ -140,11 +141,12 @@ class Library:
         for stored in await self._store.documents():
             if stored.whole and stored.epoch >= latest.get(stored.name, stored).epoch:
                 latest[stored.name] = stored
-        for stored in latest.values():
-            self._epochs[_corpus(stored.name)] = max(stored.epoch, self._epochs.get(_corpus(stored.name), 0))
-            await self._announcer.announce(
-                Change(stored.name, stored.version, stored.total, stored.epoch, self._embedding.fingerprint)
-            )
+        changes = [Change(one.name, one.version, one.total, one.epoch, self._embedding.fingerprint) for one in latest.values()]
+        for change in changes:
+            corpus = _corpus(change.name)
+            self._epochs[corpus] = max(change.epoch, self._epochs.get(corpus, 0))
+        for start in range(0, len(changes), ANNOUNCED_AT_ONCE):
+            await asyncio.gather(*map(self._announcer.announce, changes[start : start + ANNOUNCED_AT_ONCE]))
         return len(latest)
 
     # --- steps -------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ and written into it; then the old ones are dropped. Ids are the same, so a move 
 start begins it again, and nothing is lost before everything is there.
 """
 
+import asyncio
 import hashlib
 import logging
 from collections.abc import AsyncIterator, Sequence
@@ -14,7 +15,7 @@ from typing import Any, Final
 
 from services.retrieval.embedding import Embedding
 from services.retrieval.lite import LiteServer
-from services.retrieval.milvus import Milvus, Place
+from services.retrieval.milvus import Milvus, Place, warm
 from services.retrieval.store import Mode, Name, Row, embedded_text
 
 _LOG = logging.getLogger(__name__)
@@ -42,8 +43,19 @@ async def opened_store(uri: str, token: str, embedding: Embedding) -> AsyncItera
         async with _connected(Place(uri, token), embedding) as store:
             yield store
     else:
-        async with LiteServer(uri) as lite, _connected(Place(lite.uri, lanes=LITE_LANES), embedding) as store:
+        async with _lite(uri) as lite, _connected(Place(lite.uri, lanes=LITE_LANES), embedding) as store:
             yield store
+
+
+@asynccontextmanager
+async def _lite(path: str) -> AsyncIterator[LiteServer]:
+    """Milvus Lite, started while this process imports its client: either takes a second."""
+    lite = LiteServer(path)
+    try:
+        await asyncio.gather(lite.start(), asyncio.to_thread(warm))
+        yield lite
+    finally:
+        await lite.stop()
 
 
 @asynccontextmanager

@@ -21,7 +21,9 @@ REVISION: Final = "1"
 
 CountTokens = Callable[[str], int]
 
-_SENTENCE_END: Final = re.compile(r"(?<=[.!?…。！？])[\"'”’)\]]*\s+(?=[\"'“‘(\[]?[^\W_a-zß-ÿ]|[-•*] )|(?<=[。！？])")
+_SENTENCE_END: Final = re.compile(
+    r"[.!?…][\"'”’)\]]*(?=\s+(?:[\"'“‘(\[]?[^\W_a-zß-ÿ]|[-•*] ))|[。！？][」』”’]*"  # a capital, digit or ideogram follows
+)
 _ABBREVIATION: Final = re.compile(r"\b(?:e\.g|i\.e|etc|cf|vs|approx|no|nr|fig|dr|mr|mrs|ms|st|resp|z\.B|bzw)\.$", re.IGNORECASE)
 
 
@@ -102,10 +104,12 @@ def _units(block: Block, count: CountTokens) -> Iterator[_Unit]:
 
 def sentences(text: str) -> list[str]:
     """Sentences of a paragraph, in order, nothing lost but the space between them."""
+    ends = [match.end() for match in _SENTENCE_END.finditer(text)]
+    pieces = [text[start:end] for start, end in zip([0, *ends], [*ends, len(text)], strict=True)]
     out: list[str] = []
-    for piece in _SENTENCE_END.split(text):
-        if out and (_ABBREVIATION.search(out[-1]) or len(out[-1]) < 3):
-            out[-1] = f"{out[-1]} {piece}"
+    for piece in pieces:
+        if out and _ABBREVIATION.search(out[-1]):
+            out[-1] += piece.rstrip()
         elif piece.strip():
             out.append(piece.strip())
     return out

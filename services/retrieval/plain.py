@@ -6,7 +6,7 @@ from typing import Final
 from services.retrieval.blocks import Block, Document, Outline, Shape
 from services.retrieval.terms import title_number
 
-_NUMBERED: Final = re.compile(r"^(?:(?:section|chapter|appendix|article)\s+)?\d{1,3}(?:\.\d{1,3}){0,5}[.):]?\s+\S", re.IGNORECASE)
+_NUMBERED: Final = re.compile(r"^(?:(?:[Ss]ection|[Cc]hapter|[Aa]ppendix|[Aa]rticle|SECTION|CHAPTER)\s+)?\d{1,3}(?:\.\d{1,3}){0,5}[.):]?\s+[^\Wa-z_]")
 _ITEM: Final = re.compile(r"^\s*(?:[-*•‣]|\d{1,3}[.)])\s+")
 _RULE: Final = re.compile(r"^\s*(=|-|~|\*)\1{2,}\s*$")
 _LONGEST_HEADING: Final = 80
