@@ -15,6 +15,7 @@ import re
 from pathlib import Path
 from typing import Final
 
+from examples.support.grids import grid_pairs
 from trivium.embed.static import StaticEmbedder
 
 FOLDER: Final = Path(__file__).parent
@@ -166,6 +167,7 @@ def main() -> None:
     intents, topics = read_phrasings(FOLDER / "phrasings.txt")
     pairs = same_pairs(intents) + reworded_pairs(intents)
     pairs += different_pairs(intents, topics) + read_contrasts(FOLDER / "contrasts.txt")
+    pairs += [_pair(*row) for row in grid_pairs()]
     lines = [json.dumps(pair, ensure_ascii=False) for pair in pairs]
     (FOLDER / "pairs.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
     same = sum(bool(pair["same"]) for pair in pairs)

@@ -7,6 +7,11 @@ Phrases have underscores; words are matched as written, then by their stem.
 
 from typing import Final
 
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 CONCEPTS: Final[dict[str, str]] = {
     "refund": "refund refunds refunded refunding reimburse reimbursed reimbursement reimbursements money_back money_returned get_back_what_i_paid "
               "refundable chargeback give_back_my_money",
@@ -152,17 +157,17 @@ CONCEPTS: Final[dict[str, str]] = {
     "policy": "policy policies rules terms conditions",
 }  # fmt: skip
 
-ACTIONS: Final = frozenset(
+ACTIONS: Final = _words(
     "refund return exchange order cancel pause resume renew upgrade downgrade pay reset forget change register remove add verify "
     "hacked merge invite export import download backup enable disable optout crash install uninstall contact complaint suggest "
     "review arrive track pickup topup transfer cash block share duplicate encrypt stop revoke connect receive login find decline "
-    "restart upload report".split()
+    "restart upload report"
 )
 """Concepts that say what is to be done with a thing."""
 
-FACETS: Final = frozenset(
+FACETS: Final = _words(
     "damaged twice installment free price discount waiting duration fast foreign customs stock gift warranty bulk wrong missing "
     "student nonprofit annual monthly difference label unopened size limit slow down offline privacy hours policy address "
-    "version trial language role owner exchangerate accept mobile bug certificate feature server".split()
+    "version trial language role owner exchangerate accept mobile bug certificate feature server"
 )
 """Concepts that say which side of a thing is asked about. The concepts in neither set are the things themselves."""

@@ -5,11 +5,13 @@ true paraphrases are 0.6. So numbers, units, names, identifiers, polarity and di
 weighed by a small trained model over features of both texts and over what the task classifier thinks of them.
 """
 
+import json
 import math
 from dataclasses import dataclass
 from typing import Final
 
 from trivium.core.concepts import ACTIONS, FACETS
+from trivium.core.errors import TriviumError
 from trivium.core.question import Text
 from trivium.core.wording import SWITCHES
 
@@ -20,7 +22,6 @@ FEATURES: Final = (
     "unknown_conflict", "unknown_one_sided", "fewest_concepts",
     "ask_distance", "modifier_mismatch", "past_mismatch", "complaint_mismatch", "undone_mismatch",
     "poles_shared", "poles_one_sided", "rivals_one_sided", "actors_equal", "order_kept",
-    "agreement", "witness", "witness_agreement", "doubt",
 )  # fmt: skip
 """Names of the learned score's inputs, in their order. A model file that names others is refused."""
 
@@ -28,10 +29,17 @@ NEGATION_DECIDES: Final = 0.6
 """Share of common concepts from which a negation on one side alone is decisive. Below it "no label was in my parcel" and
 "how do I print a label" are told apart, or not, by the learned score."""
 
+FULL_WITNESS: Final = math.log2(77)
+"""Classes, as bits, from which the agreement of a classifier has its full weight."""
+
 _OPEN_ASKS: Final = frozenset({"do", "can", "state", "where"})
 _NEAR_ASKS: Final = frozenset({"when howlong", "howmuch what", "what which", "can whether", "whether why", "do which", "do what", "can what"})
 """Kinds of question that customers swap freely ("how do I", "can I", "I want to", "where do I"), and pairs that they
 swap now and then."""
+
+
+class BadVerifier(TriviumError):
+    """A verifier file that cannot be used; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +48,10 @@ class Evidence:
 
     cosine: float
     """Of the two embeddings, -1..1."""
-    agreement: float = 0.0
+    agreement: float = 1.0
     """Probability that the task classifier puts both texts into one class: the sum over classes of p(a) * p(b)."""
     classes: int = 0
-    """How many classes it chooses among; 0 when no classifier looked. Agreement on one of 77 says more than of 4."""
-    doubt: float = 1.0
-    """1 minus the smaller of its two confidences."""
+    """How many classes it chooses among, 0 when none looked. Agreement on one of 77 says more than on one of 4."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +61,79 @@ class Verdict:
     same: bool
     score: float
     why: str
+
+
+Tree = tuple["int | float | Tree", ...] | float
+"""A leaf's share of the log-odds, or (feature, threshold, branch up to the threshold, branch above it)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verifier:
+    """The trained judge: hard requirements, then gradient-boosted trees over FEATURES, then the classifier's witness.
+
+    `bar` was set on held-out pairs so that at most `wrong_rate` of the pairs with different answers pass it."""
+
+    trees: tuple[Tree, ...]
+    base: float
+    bar: float
+    wrong_rate: float
+    trained_on: str = ""
+
+    @classmethod
+    def from_json(cls, source: str) -> "Verifier":
+        """Reads what `to_json` wrote. Raises BadVerifier with what is wrong."""
+        try:
+            data = json.loads(source)
+            if tuple(data["features"]) != FEATURES:
+                raise BadVerifier("the verifier was trained for other features than this version computes: train it again")
+            trees = tuple(_tree(tree) for tree in data["trees"])
+            return cls(trees, float(data["base"]), float(data["bar"]), float(data["wrong_rate"]), str(data["trained_on"]))
+        except (ValueError, KeyError, TypeError) as error:
+            raise BadVerifier(f"not a verifier file: {error!r}") from error
+
+    def to_json(self) -> str:
+        """One JSON object; floats are written so that they read back equal."""
+        data = {"features": FEATURES, "base": self.base, "bar": self.bar, "wrong_rate": self.wrong_rate,
+                "trained_on": self.trained_on, "trees": self.trees}  # fmt: skip
+        return json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+
+    def verify(self, a: Text, b: Text, evidence: Evidence) -> Verdict:
+        """Symmetric in a and b. About 60 us; a pair that fails a requirement costs 10 us."""
+        if a.key == b.key:
+            return Verdict(True, 1.0, "the same question")
+        failed = requirement_failed(a, b)
+        if failed:
+            return Verdict(False, 0.0, failed)
+        score = self.score(a, b, evidence)
+        if score >= self.bar:
+            return Verdict(True, score, f"pair score {score:.2f} passes {self.bar:.2f}")
+        return Verdict(False, score, f"pair score {score:.2f} is below {self.bar:.2f}")
+
+    def score(self, a: Text, b: Text, evidence: Evidence) -> float:
+        """0..1: the trees' probability, weighed with the agreement of a classifier in proportion to how finely it divides.
+
+        With w = min(1, log2(classes) / log2(77))^2 it is p^(1 - w/2) * agreement^w: one of 77 intents agreed upon is
+        worth half of the texts' own doubt and its disagreement counts in full, one of eight changes little."""
+        inputs = features(a, b, evidence)
+        total = self.base
+        for tree in self.trees:
+            node = tree
+            while type(node) is tuple:
+                node = node[2] if inputs[node[0]] <= node[1] else node[3]  # type: ignore[index,operator]
+            total += node  # type: ignore[operator]
+        probability = 1.0 / (1.0 + math.exp(-total))
+        if evidence.classes < 2:
+            return probability
+        weight = min(1.0, math.log2(evidence.classes) / FULL_WITNESS) ** 2
+        return float(probability ** (1.0 - weight / 2.0) * max(evidence.agreement, 0.0) ** weight)
+
+
+def _tree(node: object) -> Tree:
+    if isinstance(node, int | float):
+        return float(node)
+    if not isinstance(node, list) or len(node) != 4 or not 0 <= int(node[0]) < len(FEATURES):
+        raise ValueError(f"{node!r} is no branch")
+    return (int(node[0]), float(node[1]), _tree(node[2]), _tree(node[3]))
 
 
 def requirement_failed(a: Text, b: Text) -> str:
@@ -71,7 +150,6 @@ def features(a: Text, b: Text, evidence: Evidence) -> tuple[float, ...]:
     words = len(a.words & b.words) / (len(a.words | b.words) or 1)
     axes_a, axes_b = {axis for axis, _ in a.poles}, {axis for axis, _ in b.poles}
     groups_a, groups_b = {group for group, _ in a.rivals}, {group for group, _ in b.rivals}
-    witness = math.log2(evidence.classes) / 6.0 if evidence.classes > 1 else 0.0
     return (
         evidence.cosine,
         evidence.cosine - words,
@@ -86,10 +164,6 @@ def features(a: Text, b: Text, evidence: Evidence) -> tuple[float, ...]:
         float(min(len(groups_a ^ groups_b), 4)),
         float(a.actors == b.actors),
         _order_kept(a, b),
-        evidence.agreement,
-        witness,
-        witness * evidence.agreement,
-        evidence.doubt if evidence.classes > 1 else 1.0,
     )
 
 

@@ -83,7 +83,7 @@ FAILURES: Final = _words(
     "fail failed fails failing failure reject rejected rejects decline declined declines refuse refused refuses broken "
     "error errors missing wrong incorrect invalid incomplete impossible denied unsuccessful unsuccessfully "
     "damaged faulty defective smashed late delayed stolen hacked compromised mistake problem problems issue issues gone lost incorrectly "
-    "misspelled stuck declining crash crashes crashing freezes slow sluggish locked blocked suspended disabled twice duplicate double"
+    "misspelled stuck declining crash crashes crashing freezes slow sluggish locked blocked suspended disabled"
 )
 """Words that say that something does not work: with a negation they are the same complaint."""
 
