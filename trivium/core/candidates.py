@@ -71,9 +71,9 @@ def choose(pinned: Target | None, task: TaskType, own: Source, attributes: Attri
     Bars act only where the task type can wait: elsewhere every answer passes."""
     if pinned is not None:
         return Candidates((Leg(pinned),), Source.PINNED)
-    rule = next((rule for rule in policy.rules if holds(rule, attributes)), None)
-    if rule is not None:
-        return Candidates(patient(rule.route, task), Source.RULE, rule.name)
+    for rule in policy.rules:
+        if holds(rule, attributes):
+            return Candidates(patient(rule.route, task), Source.RULE, rule.name)
     if task.route and own is not Source.DEFAULT:
         return Candidates(patient(task.route, task), own)
     return Candidates(patient(policy.default_route, task), Source.DEFAULT)
@@ -88,7 +88,10 @@ def patient(route: Route, task: TaskType) -> Route:
 
 def holds(rule: Rule, attributes: Attributes) -> bool:
     """All conditions, each on one attribute."""
-    return all(meets(condition, attributes[condition.attribute]) for condition in rule.when)
+    for condition in rule.when:  # noqa: SIM110 - a generator costs twice the time
+        if not meets(condition, attributes[condition.attribute]):
+            return False
+    return True
 
 
 def meets(condition: Condition, value: str | float | None) -> bool:

@@ -143,6 +143,9 @@ class Attribute(Enum):
     SENSITIVITY = "sensitivity"
     OUTPUT = "output"
 
+    __hash__ = object.__hash__
+    """Members are single; Enum's own hash is Python code, and rules look attributes up many times a request."""
+
 
 @dataclass(frozen=True, slots=True)
 class Condition:

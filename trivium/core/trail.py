@@ -1,5 +1,6 @@
 """What the stages say, collected into a decision of bounded size."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from trivium.core.decision import Decision, DecisionLine, Forbidden
@@ -16,7 +17,7 @@ CANDIDATES = 16
 
 def clip(text: str, limit: int) -> str:
     """At most `limit` bytes of UTF-8, with an ellipsis where something was cut."""
-    if byte_length(text) <= limit:
+    if (len(text) <= limit and text.isascii()) or byte_length(text) <= limit:
         return text
     return text.encode("utf-8", "replace")[: limit - 3].decode("utf-8", "ignore") + "..."
 
@@ -52,9 +53,9 @@ def extended(decision: Decision, trail: Trail) -> Decision:
     )
 
 
-def kept(lines: tuple[DecisionLine, ...]) -> tuple[DecisionLine, ...]:
+def kept(lines: Sequence[DecisionLine]) -> tuple[DecisionLine, ...]:
     """The first stages and the latest words; one line in between says that others are gone."""
     if len(lines) <= LINES:
-        return lines
+        return tuple(lines)
     latest = lines[-(LINES - FIRST_LINES - 1) :]
     return (*lines[:FIRST_LINES], DecisionLine("trail", "lines in between were left out"), *latest)

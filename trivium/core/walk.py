@@ -23,18 +23,27 @@ def call(journey: Journey, trail: Trail, policy: Policy, now_ms: int) -> Call:
     """Opens an attempt at the leg that the journey stands at."""
     target = journey.route[journey.position].target
     follows = journey.position + 1 < len(journey.route)
-    left = journey.deadline_ms - now_ms
-    share = max(1, left * 6 // 10) if follows else left
-    earliest = journey.attempts[-1].deadline_ms if journey.attempts else 0
-    deadline = min(max(now_ms + min(share, policy.attempt_cap_ms), earliest), journey.deadline_ms)
+    until = attempt_deadline(now_ms, journey.deadline_ms, journey.attempts[-1].deadline_ms, follows, policy)
     number = len(journey.attempts) + 1
-    trail.say("walk", f"attempt {number}: {target.name}, {deadline - now_ms} of {left} ms")
+    trail.say("walk", words(number, target.name, now_ms, until, journey.deadline_ms))
     opened = replace(
         journey,
-        attempts=(*journey.attempts, Attempt(number, target.name, now_ms, deadline)),
+        attempts=(*journey.attempts, Attempt(number, target.name, now_ms, until)),
         decision=extended(journey.decision, trail),
     )
-    return Call(opened, Work(journey.request, number, target, journey.task, deadline))
+    return Call(opened, Work(journey.request, number, target, journey.task, until))
+
+
+def attempt_deadline(now_ms: int, deadline_ms: int, earliest_ms: int, follows: bool, policy: Policy) -> int:
+    """Epoch ms. `follows`: another leg can still be tried; `earliest_ms`: the deadline of the attempt before."""
+    left = deadline_ms - now_ms
+    share = max(1, left * 6 // 10) if follows else left
+    return min(max(now_ms + min(share, policy.attempt_cap_ms), earliest_ms), deadline_ms)
+
+
+def words(number: int, target: str, now_ms: int, until_ms: int, deadline_ms: int) -> str:
+    """The line that an attempt leaves."""
+    return f"attempt {number}: {target}, {until_ms - now_ms} of {deadline_ms - now_ms} ms"
 
 
 def onward(journey: Journey, trail: Trail, policy: Policy, facts: Facts) -> Journey | None:
