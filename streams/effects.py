@@ -7,6 +7,7 @@ from typing import Final
 from trivium.codec import (
     call_to_work,
     dead_letter,
+    decode_terminal,
     encode_terminal,
     ledger_record,
     outcome_record,
@@ -16,7 +17,7 @@ from trivium.core.outcome import Fault, FaultKind, Outcome, Reason, ReasonCode, 
 from trivium.core.partition import PartitionPlan, home
 from trivium.core.policy import Policy, Tier
 from trivium.core.request import Identity
-from trivium.core.slip import Call, End, Journey
+from trivium.core.slip import Call, ContentType, End, Journey
 from trivium.kafka.record import Delivered, Record
 from trivium.kafka.topics import (
     CACHE,
@@ -109,6 +110,14 @@ class Effects:
         if len(record.value or b"") <= self._options.max_bytes:
             return record
         return self._terminal(too_large(end.terminal, len(record.value or b"")), end, cause, trace)
+
+    def smaller_terminal(self, record: Record, size: int) -> Record:
+        """The failure in place of a reply that the broker refused."""
+        stated = dict(record.headers)
+        content_type = stated[HEADER_CONTENT_TYPE].decode()
+        terminal = too_large(decode_terminal(record.value or b"", content_type), size)
+        headers = tuple((k, b"failed" if k == HEADER_KIND else v) for k, v in record.headers)
+        return replace(record, value=encode_terminal(terminal, ContentType(content_type)), headers=headers)
 
     def _terminal(self, terminal: Terminal, end: End, cause: int, trace: Headers) -> Record:
         identity = terminal.identity

@@ -13,6 +13,7 @@ from trivium.kafka.outbox import Outbox
 from trivium.telemetry.metrics import Metrics
 
 _TICK_S: Final = 0.05
+_LISTEN_EVERY: Final = 10
 GRACE_MS: Final = 200
 """After the deadline: the worker's own outcome, written at the deadline, comes first when there is one."""
 
@@ -29,6 +30,7 @@ class OverdueTimer:
         self._pulses = pulses
         self._metrics = metrics
         self._task: asyncio.Task[None] | None = None
+        self._ticks = 0
 
     def start(self) -> asyncio.Task[None]:
         """Begin; the owner watches the task that is returned."""
@@ -49,10 +51,17 @@ class OverdueTimer:
 
     def look(self, now_ms: int) -> int:
         """Write what is overdue at `now_ms`; returns how many."""
-        silent = frozenset(name for name, facts in self._pulses.facts().items() if facts.health is Health.SILENT)
+        facts = self._pulses.facts(now_ms)
+
+        def silent(target: str) -> bool:
+            return target in facts and facts[target].health is Health.SILENT
+
+        # Every pending attempt is looked at for a sign of life, so that is done less often.
+        self._ticks += 1
+        listen = self._ticks % _LISTEN_EVERY == 0
         found = 0
         for memory in self._router.memories.values():
-            for due in memory.due(now_ms - GRACE_MS, silent.__contains__ if silent else None):
+            for due in memory.due(now_ms - GRACE_MS, silent if listen else None):
                 self._write(due, now_ms)
                 found += 1
         self._metrics.pending(sum(memory.pending for memory in self._router.memories.values()))

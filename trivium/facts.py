@@ -27,13 +27,13 @@ class Policies(Protocol):
 class Pulses(Protocol):
     """What the targets say about themselves."""
 
-    def facts(self) -> Mapping[str, TargetFacts]: ...
+    def facts(self, now_ms: int) -> Mapping[str, TargetFacts]: ...
 
 
 class NoPulses:
     """A mesh without pulses: every target is up."""
 
-    def facts(self) -> Mapping[str, TargetFacts]:
+    def facts(self, _now_ms: int) -> Mapping[str, TargetFacts]:
         return {}
 
 
@@ -109,6 +109,7 @@ class FactSource:
         self._cache: AnswerCache = cache or NoCache()
         self._classify = classify
         self._quota = quota or Quota()
+        self._newest_ms = 0
 
     def at(self, now_ms: int, tenant: str) -> Facts:
         """For `begin`. Counts one request against the tenant's quota."""
@@ -116,9 +117,14 @@ class FactSource:
         over = known is not None and self._quota.over(tenant, known.requests_per_minute, now_ms)
         cache = self._cache
         return Facts(
-            now_ms, self._pulses.facts(), self._classify, lambda scope: cache.lookup(scope, now_ms), over_quota=over
+            now_ms, self._targets(now_ms), self._classify, lambda scope: cache.lookup(scope, now_ms), over_quota=over
         )
 
     def later(self, now_ms: int) -> Facts:
         """For `advance` and `cancel`: the request was counted, classified and looked up when it began."""
-        return Facts(now_ms, self._pulses.facts())
+        return Facts(now_ms, self._targets(now_ms))
+
+    def _targets(self, now_ms: int) -> Mapping[str, TargetFacts]:
+        # Partitions are read one after the other, so their times go to and fro; the pulses are of now in any case.
+        self._newest_ms = max(self._newest_ms, now_ms)
+        return self._pulses.facts(self._newest_ms)

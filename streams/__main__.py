@@ -1,0 +1,30 @@
+"""`python -m streams`: the router as a process of its own."""
+
+import asyncio
+
+from streams.app import make
+from trivium.process import Process, run
+from trivium.settings import KafkaSettings, RouterSettings
+
+
+async def main(process: Process) -> None:
+    """Run until told to stop, or until the router cannot go on. Raises what an operator should read."""
+    app, crew = make(process)
+    stopping = asyncio.create_task(process.stopping.wait(), name="stopping")
+    try:
+        await crew.check()
+        await app.start()
+        await crew.working()
+        await process.ready()
+        assert crew.broken is not None
+        await asyncio.wait((stopping, crew.broken), return_when=asyncio.FIRST_COMPLETED)
+        process.draining()
+        if crew.broken.done():
+            crew.broken.result()
+    finally:
+        stopping.cancel()
+        await app.stop()
+
+
+if __name__ == "__main__":
+    run("router", main, reads=(KafkaSettings, RouterSettings), about="Decides every request and carries every outcome on.")

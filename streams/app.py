@@ -1,0 +1,61 @@
+"""The Faust app of the router.
+
+    faust -A streams.app worker --without-web     Faust's own worker, settings from TRIVIUM_ variables
+    python -m streams                             the same on uvloop, with one JSON line when it is ready
+
+`app` is made when it is first asked for, so that importing this module reads nothing and starts nothing.
+"""
+
+import os
+import sys
+from typing import Any, NoReturn
+
+import faust
+
+from streams.resources import Knowledge
+from streams.transport import AppOptions, build_app
+from streams.worker import Crew, CrewBoot, WorkerOptions, agent_of
+from trivium.core.errors import TriviumError
+from trivium.policy import PolicyFile
+from trivium.process import Process
+from trivium.settings import KafkaSettings, ProcessSettings, RouterSettings, read
+
+
+def make(process: Process) -> tuple[faust.App, Crew]:
+    """The app of one router process, with its crew. Raises BadSetting and BadPolicy."""
+    kafka, router = read(KafkaSettings, process.environ), read(RouterSettings, process.environ)
+    app = build_app(
+        AppOptions(
+            bootstrap=kafka.bootstrap,
+            instance_id=process.settings.instance,
+            fetch_max_wait_ms=kafka.fetch_max_wait_ms,
+            session_timeout_ms=kafka.session_timeout_ms,
+            heartbeat_ms=kafka.heartbeat_ms,
+            datadir=router.datadir,
+        )
+    )
+    knowledge = Knowledge(PolicyFile(process.settings.policy), kafka)
+    crew = Crew(app, process, knowledge, WorkerOptions(kafka, router))
+    app.boot_strategy = CrewBoot(app, crew)
+    agent_of(app, crew)
+    return app, crew
+
+
+def __getattr__(name: str) -> Any:
+    if name != "app":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()["app"] = found = _from_environment()
+    return found
+
+
+def _from_environment() -> faust.App:
+    try:
+        process = Process("router", dict(os.environ), read(ProcessSettings, os.environ))
+        return make(process)[0]
+    except TriviumError as error:
+        _leave(str(error))
+
+
+def _leave(sentence: str) -> NoReturn:
+    print(f"trivium router: {sentence}", file=sys.stderr, flush=True)
+    sys.exit(2)
