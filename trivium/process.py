@@ -67,6 +67,10 @@ class Process:
         """Set by SIGTERM or SIGINT: finish what was begun, then return."""
         self.metrics = Metrics()
         self.tracing = tracing or start(f"trivium-{service}", self.instance, settings.otlp)
+        self.addresses: Mapping[str, object] = {}
+        """The line that `ready` printed."""
+        self.up = asyncio.Event()
+        """Set once it has."""
         self._ready = False
         self._ops: OpsServer | None = None
 
@@ -94,6 +98,8 @@ class Process:
         await self._ops.start()
         line = {"service": self.service, **addresses, "ops_port": self._ops.port}
         print(json.dumps(line), flush=True)
+        self.addresses = line
+        self.up.set()
 
     def draining(self) -> None:
         """/ready answers 503 from now on."""
@@ -208,7 +214,7 @@ def _instance(service: str, settings: ProcessSettings, worker: int | None) -> st
 
 def _parser(service: str, about: str, reads: Sequence[type]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog=f"python -m services.{service}",
+        prog=_program(service),
         description=about or f"The process trivium-{service}. It is configured by environment variables alone.",
         epilog=_help(service, reads),
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -219,9 +225,15 @@ def _parser(service: str, about: str, reads: Sequence[type]) -> argparse.Argumen
     return parser
 
 
+def _program(service: str) -> str:
+    spec = sys.modules["__main__"].__spec__
+    module = spec.name.removesuffix(".__main__") if spec is not None else f"services.{service}"
+    return f"python -m {module}"
+
+
 def _help(service: str, reads: Sequence[type]) -> str:
     lines = ["settings (default): meaning"]
     for f in (f for cls in (*reads, ProcessSettings) for f in fields(cls)):
         default = f.default if f.default != "" else "empty"
         lines.append(f"  {f.metadata['env']} ({default}): {f.metadata['doc']}")
-    return "\n".join([*lines, "", "example:", f"  TRIVIUM_KAFKA=localhost:9092 python -m services.{service}"])
+    return "\n".join([*lines, "", "example:", f"  TRIVIUM_KAFKA=localhost:9092 {_program(service)}"])

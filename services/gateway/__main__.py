@@ -1,0 +1,108 @@
+"""The process trivium-gateway: `python -m services.gateway`."""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from typing import Final
+
+from services.gateway.book import Book, drop
+from services.gateway.log import Log
+from services.gateway.replies import Replies
+from services.gateway.running import Running
+from services.gateway.servicer import Gateway, Parts
+from services.gateway.tiers import Tiers
+from services.gateway.views import opened_views
+from trivium.core.errors import Unreachable
+from trivium.core.policy import Tier
+from trivium.kafka.outbox import Outbox, OutboxOptions
+from trivium.kafka.producer import Producer, ProducerOptions
+from trivium.kafka.reader import ReaderOptions
+from trivium.kafka.topics import RESPONSES
+from trivium.policy import PolicyFile
+from trivium.process import Process, run
+from trivium.rpc.server import adding, serve
+from trivium.rpc.workers import supervise
+from trivium.settings import GatewaySettings, KafkaSettings, RouterSettings, read
+from trivium.v1.services_pb2_grpc import add_GatewayServicer_to_server
+
+_LOG = logging.getLogger(__name__)
+_REFRESH_S: Final = 1.0
+_PATIENCE_MS: Final = 600_000
+"""Answers go on for so long while the broker confirms nothing; then the process leaves rather than spend unrecorded."""
+
+
+def now_ms() -> int:
+    """Epoch ms: in process the gateway's own clock takes the place of the broker's timestamps."""
+    return time.time_ns() // 1_000_000
+
+
+async def main(process: Process) -> None:
+    """Serve the Gateway until told to stop; what is under way is finished and written down."""
+    settings, kafka = read(GatewaySettings, process.environ), read(KafkaSettings, process.environ)
+    if settings.processes > 1 and process.worker is None:
+        await supervise(process, settings.port, settings.processes)
+        return
+    policies = PolicyFile(process.settings.policy)
+    async with AsyncExitStack() as stack:
+        producer = await stack.enter_async_context(Producer(kafka.bootstrap, _producing(process, kafka)))
+        outbox = await stack.enter_async_context(Outbox(producer, drop, OutboxOptions(patience_ms=_PATIENCE_MS)))
+        reading = ReaderOptions(client_id=process.instance, fetch_max_wait_ms=kafka.fetch_max_wait_ms)
+        topics = {RESPONSES, *(topic for t in policies.current.tenants.values() for topic in t.reply_topics)}
+        replies = await stack.enter_async_context(Replies(kafka.bootstrap, topics, kafka.partitions, reading))
+        views = await stack.enter_async_context(opened_views(process, policies, kafka, reading, now_ms))
+        addresses = {Tier.FINETUNED: settings.finetuned, Tier.RETRIEVAL: settings.retrieval, Tier.CLOUD: settings.cloud}
+        tiers = Tiers(addresses, now_ms)
+        stack.push_async_callback(tiers.close)
+        book = Book(outbox, views.make_entry)
+        running = Running(policies, views.facts, tiers, process.tracer, now_ms)
+        log = Log(producer, replies, policies, kafka.partitions, process.tracer)
+        gateway = Gateway(Parts(process, policies, running, log, book, now_ms))
+        await stack.enter_async_context(_refreshed(policies))
+        outbox.failed.add_done_callback(lambda _: process.stopping.set())
+        await serve(process, settings.port, 1, adding((add_GatewayServicer_to_server, gateway)))
+        await _written(book, outbox, process.settings.drain_ms)
+
+
+async def _written(book: Book, outbox: Outbox, drain_ms: int) -> None:
+    if not await book.drain(drain_ms):
+        _LOG.error("not every ledger record was confirmed before the end")
+    if outbox.failed.done() and not outbox.failed.cancelled():
+        raise Unreachable(str(outbox.failed.exception()))
+
+
+@asynccontextmanager
+async def _refreshed(policies: PolicyFile) -> AsyncIterator[None]:
+    async def refresh() -> None:
+        while True:
+            await asyncio.sleep(_REFRESH_S)
+            # A large file takes milliseconds to read and check: not in the event loop.
+            said = await asyncio.to_thread(policies.refresh)
+            if said:
+                _LOG.warning("%s", said)
+
+    task = asyncio.create_task(refresh(), name="policy-refresh")
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+def _producing(process: Process, kafka: KafkaSettings) -> ProducerOptions:
+    return ProducerOptions(
+        client_id=process.instance,
+        max_record_bytes=kafka.max_message_bytes,
+        start_timeout_ms=kafka.connect_timeout_ms,
+    )
+
+
+if __name__ == "__main__":
+    run(
+        "gateway",
+        main,
+        reads=(GatewaySettings, KafkaSettings, RouterSettings),
+        about="The gRPC door: Complete, CompleteStream, Submit, Await, Cancel.",
+    )

@@ -1,0 +1,97 @@
+"""The way through the log: a request is published, its terminal is waited for, a cancel is written."""
+
+
+from aiokafka.errors import KafkaError
+from opentelemetry.context import Context
+from opentelemetry.trace import SpanKind, Tracer
+
+from services.gateway.replies import Replies
+from trivium.codec import identity_to, request_from
+from trivium.core.admit import admit
+from trivium.core.errors import BadRequest, Unreachable
+from trivium.core.near import hint
+from trivium.core.outcome import Reason, ReasonCode, Terminal
+from trivium.core.partition import home
+from trivium.core.policy import Tenant
+from trivium.core.request import Identity
+from trivium.facts import Policies
+from trivium.kafka.producer import Producer
+from trivium.kafka.record import Record
+from trivium.kafka.topics import HEADER_CONTENT_TYPE, HEADER_SCHEMA, OUTCOMES, REQUESTS, RESPONSES
+from trivium.telemetry.names import (
+    MESSAGING_DESTINATION,
+    MESSAGING_OPERATION,
+    MESSAGING_PARTITION,
+    MESSAGING_SYSTEM,
+    SPAN_PUBLISH,
+)
+from trivium.telemetry.tracing import headers_from_context, spanning
+from trivium.v1 import journey_pb2, request_pb2, services_pb2
+
+_PROTOBUF = (HEADER_CONTENT_TYPE, b"application/protobuf")
+_REQUEST = (_PROTOBUF, (HEADER_SCHEMA, b"trivium.v1.Request"))
+_OUTCOME = (_PROTOBUF, (HEADER_SCHEMA, b"trivium.v1.OutcomeRecord"))
+
+
+class Log:
+    """Submit, wait and cancel over Kafka."""
+
+    def __init__(self, producer: Producer, replies: Replies, policies: Policies, partitions: int, tracer: Tracer) -> None:
+        self._producer = producer
+        self._replies = replies
+        self._policies = policies
+        self._partitions = partitions
+        self._tracer = tracer
+
+    async def submit(self, message: request_pb2.Request, parent: Context, timeout_ms: int) -> services_pb2.Receipt:
+        """Publish a request; returns when the broker has it. Raises BadRequest before, Unreachable when it is unknown
+        whether the broker has it: submitting the same id again is safe."""
+        request = request_from(message)
+        admit(request, self._policies.current)
+        identity = request.identity
+        partition = home(identity.key, self._partitions)
+        attributes = {
+            MESSAGING_SYSTEM: "kafka",
+            MESSAGING_OPERATION: "send",
+            MESSAGING_DESTINATION: REQUESTS,
+            MESSAGING_PARTITION: str(partition),
+        }
+        with spanning(self._tracer, SPAN_PUBLISH, parent, SpanKind.PRODUCER, attributes) as span:
+            headers = (*_REQUEST, *headers_from_context(span))
+            record = Record(REQUESTS, identity.key.encode(), message.SerializeToString(), headers, partition)
+            offset = await self._publish(record, timeout_ms)
+        return services_pb2.Receipt(identity=identity_to(identity), partition=partition, offset=offset)
+
+    async def wait(self, identity: Identity, reply_to: str, look_back_after_s: float = 0.0) -> Terminal:
+        """The terminal of an identity; the caller bounds the wait. Raises BadRequest on an unknown tenant or topic."""
+        tenant = self.tenant(identity.tenant)
+        topics = tenant.reply_topics
+        if reply_to and reply_to not in topics:
+            what = f"{reply_to[:80]!r} is not a reply topic of {tenant.name}"
+            raise BadRequest(Reason(ReasonCode.BAD_REPLY_TOPIC, what, "reply_to", hint(reply_to, topics)), identity)
+        topic = reply_to or next(iter(topics), RESPONSES)
+        return await self._replies.wait(topic, identity, look_back_after_s)
+
+    async def cancel(self, identity: Identity, timeout_ms: int) -> None:
+        """Tell the owner of the home partition that nobody wants the answer any more."""
+        self.tenant(identity.tenant)
+        cancel = journey_pb2.OutcomeRecord(cancel=True)
+        cancel.outcome.identity.CopyFrom(identity_to(identity))
+        partition = home(identity.key, self._partitions)
+        record = Record(OUTCOMES, identity.key.encode(), cancel.SerializeToString(), _OUTCOME, partition)
+        await self._publish(record, timeout_ms)
+
+    def tenant(self, name: str) -> Tenant:
+        """Raises BadRequest when the policy does not have it."""
+        tenant = self._policies.current.tenants.get(name)
+        if tenant is None:
+            hinted = "the policy lists the tenants; names are compared letter by letter"
+            raise BadRequest(Reason(ReasonCode.UNKNOWN_TENANT, f"no tenant {name[:80]!r}", "tenant", hinted))
+        return tenant
+
+    async def _publish(self, record: Record, timeout_ms: int) -> int:
+        try:
+            offset: int = (await self._producer.publish(record, timeout_ms)).offset
+            return offset
+        except KafkaError as error:
+            raise Unreachable(f"the broker did not confirm in {timeout_ms} ms ({type(error).__name__}): ask again") from error

@@ -1,0 +1,148 @@
+"""Terminals that other parts of the mesh wrote: followed as they come, and looked up in the log when they came before."""
+
+import asyncio
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import AsyncGenerator, Iterable, Mapping
+from contextlib import aclosing
+from typing import Final, Self
+
+from trivium.codec import decode_terminal
+from trivium.core.errors import Unreachable
+from trivium.core.outcome import Terminal
+from trivium.core.partition import home
+from trivium.core.request import Identity
+from trivium.kafka.reader import ReaderOptions, Tail, end_offsets, read_tail
+from trivium.kafka.record import Delivered
+from trivium.kafka.topics import HEADER_CONTENT_TYPE, HEADER_REPLAY
+
+_LOG = logging.getLogger(__name__)
+
+_KEPT: Final = 10_000
+_KEPT_BYTES: Final = 64 * 1024 * 1024
+_SCANS: Final = 2
+_BACK_MS: Final = 3_600_000
+_START_MS: Final = 8_000
+
+Key = tuple[str, bytes, bytes]
+"""Topic, tenant/id, replay."""
+
+
+class Replies:
+    """The newest terminals of the reply topics, and who waits for which.
+
+    Bounded: 10,000 terminals and 64 MiB; what is older, or was written before this process started, is looked up in
+    the log: the identity's partition, one hour back.
+    """
+
+    def __init__(self, bootstrap: str, topics: Iterable[str], partitions: int, options: ReaderOptions) -> None:
+        self._bootstrap = bootstrap
+        self._partitions = partitions
+        self._options = options
+        self._tails = {topic: self._tail(topic) for topic in sorted(set(topics))}
+        self._known: OrderedDict[Key, Delivered] = OrderedDict()
+        self._bytes = 0
+        self._waiting: dict[Key, set[asyncio.Future[Delivered]]] = {}
+        self._scans = asyncio.Semaphore(_SCANS)
+
+    async def __aenter__(self) -> Self:
+        for tail in self._tails.values():
+            tail.start()
+        for tail in self._tails.values():
+            if not await tail.wait_caught_up(_START_MS):
+                await self.stop()
+                raise Unreachable(f"the reply topics cannot be read from the broker at {self._bootstrap}")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    async def stop(self) -> None:
+        """Stop following."""
+        await asyncio.gather(*(tail.stop() for tail in self._tails.values()))
+
+    async def wait(self, topic: str, identity: Identity, look_back_after_s: float = 0.0) -> Terminal:
+        """The first terminal of this identity in this topic, whenever it comes; the caller bounds the wait.
+
+        `look_back_after_s`: how long a new one is waited for before the log is searched for an old one.
+        """
+        key = _key(topic, identity)
+        known = self._known.get(key)
+        if known is not None:
+            return _terminal(known)
+        if topic not in self._tails:
+            # A topic of a newer policy.
+            self._tails[topic] = self._tail(topic)
+            self._tails[topic].start()
+        future: asyncio.Future[Delivered] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(key, set()).add(future)
+        try:
+            done, _ = await asyncio.wait((future,), timeout=look_back_after_s)
+            if not done:
+                found = await self._look_back(key, identity, future)
+                if found is not None:
+                    return _terminal(found)
+            return _terminal(await future)
+        finally:
+            self._leave(key, future)
+
+    def _tail(self, topic: str) -> Tail:
+        return Tail(self._bootstrap, topic, self._take, False, self._options)
+
+    def _leave(self, key: Key, future: asyncio.Future[Delivered]) -> None:
+        waiting = self._waiting.get(key)
+        if waiting is not None:
+            waiting.discard(future)
+            if not waiting:
+                del self._waiting[key]
+
+    async def _look_back(self, key: Key, identity: Identity, future: asyncio.Future[Delivered]) -> Delivered | None:
+        topic, partition = key[0], home(identity.key, self._partitions)
+        async with self._scans:
+            if future.done():
+                return None
+            try:
+                ends = await end_offsets(self._bootstrap, topic, self._options)
+                since = int(time.time() * 1000) - _BACK_MS
+                until = {partition: ends[partition]} if partition in ends else {}
+                async with aclosing(_reading(self._bootstrap, topic, since, until, self._options)) as records:
+                    async for record in records:
+                        if future.done() or _key_of(record) == key:
+                            return None if future.done() else record
+            except Unreachable as error:
+                _LOG.warning("older replies could not be searched: %s", error)
+        return None
+
+    def _take(self, record: Delivered) -> None:
+        key = _key_of(record)
+        if key in self._known:
+            return
+        self._known[key] = record
+        self._bytes += len(record.value or b"")
+        while len(self._known) > _KEPT or self._bytes > _KEPT_BYTES:
+            _, old = self._known.popitem(last=False)
+            self._bytes -= len(old.value or b"")
+        for future in self._waiting.get(key, ()):
+            if not future.done():
+                future.set_result(record)
+
+
+async def _reading(
+    bootstrap: str, topic: str, since_ms: int, until: Mapping[int, int], options: ReaderOptions
+) -> AsyncGenerator[Delivered]:
+    async for record in read_tail(bootstrap, topic, since_ms, until, options):
+        yield record
+
+
+def _key(topic: str, identity: Identity) -> Key:
+    return topic, identity.key.encode(), b"%d" % identity.replay
+
+
+def _key_of(record: Delivered) -> Key:
+    return record.topic, record.key or b"", record.header(HEADER_REPLAY) or b"0"
+
+
+def _terminal(record: Delivered) -> Terminal:
+    kind = record.header(HEADER_CONTENT_TYPE)
+    return decode_terminal(record.value or b"", kind.decode() if kind else None)
