@@ -5,13 +5,12 @@ addresses says that they are ready.
 """
 
 import argparse
-import asyncio
 import json
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 from infra.standins.claude import ClaudeStandin
-from infra.standins.command import until_stopped
+from infra.standins.command import serve, until_stopped
 from infra.standins.faults import Pace
 from infra.standins.mind import Mind
 from infra.standins.serving import CannotListen
@@ -57,7 +56,7 @@ def main() -> None:
     try:
         if options.call_log_dir is not None:
             options.call_log_dir.mkdir(parents=True, exist_ok=True)
-        asyncio.run(_serve(options))
+        serve(_serve(options))
     except (CannotListen, OSError) as error:
         parser.exit(1, f"{parser.prog}: {error}\n")
 

@@ -5,7 +5,6 @@ do, but there must be one: `x-api-key`, or `Authorization: Bearer`, which is wha
 How to make it fail is in `faults.py`; `refuse` is answered with the stop reason `refusal`.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -26,7 +25,7 @@ from infra.standins.claude_wire import (
     message_shape,
     read_request,
 )
-from infra.standins.command import common_options, run
+from infra.standins.command import common_options, run, serve
 from infra.standins.faults import Pace
 from infra.standins.fill import BadSchema
 from infra.standins.mind import Mind
@@ -230,7 +229,7 @@ def main() -> None:
         cache_least_tokens=options.cache_least_tokens,
         batch_delay_ms=options.batch_delay_ms,
     )
-    asyncio.run(run(parser, standin))
+    serve(run(parser, standin))
 
 
 if __name__ == "__main__":

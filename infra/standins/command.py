@@ -2,9 +2,13 @@
 
 import argparse
 import asyncio
+import importlib
+import importlib.util
 import json
 import signal
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any
 
 from infra.standins.serving import CannotListen, Standin
 
@@ -33,6 +37,13 @@ async def run(parser: argparse.ArgumentParser, standin: Standin) -> None:
             await until_stopped()
     except CannotListen as error:
         parser.exit(1, f"{parser.prog}: {error}\n")
+
+
+def serve(main: Coroutine[Any, Any, None]) -> None:
+    """Runs a server in an event loop, uvloop's when it is installed."""
+    factory = importlib.import_module("uvloop").new_event_loop if importlib.util.find_spec("uvloop") else None
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(main)
 
 
 async def until_stopped() -> None:

@@ -13,7 +13,7 @@ import re
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -25,6 +25,8 @@ Vector = NDArray[np.float32]
 DIMENSIONS: Final = 256
 VOCABULARY: Final = 32_000
 REMEMBERED: Final = 4_096
+SHORT: Final = 24
+"""Characters; the tokens of texts up to this length, such as labels, are remembered."""
 LONGEST_EMBEDDED: Final = 8_000
 """Characters; what is beyond does not change the vector, so that a pasted log costs about a millisecond."""
 
@@ -57,6 +59,7 @@ class Language:
         self._tokenizer = tokenizer
         self._table = table
         self._remembered: OrderedDict[str, Vector] = OrderedDict()
+        self._short: dict[str, list[Piece]] = {}
 
     def count(self, text: str) -> int:
         """Tokens in the text."""
@@ -64,6 +67,8 @@ class Language:
 
     def pieces(self, text: str) -> list[Piece]:
         """The tokens of the text; several tokens of one character (byte fallback) keep the text on the first."""
+        if text in self._short:
+            return self._short[text]
         encoding = self._tokenizer.encode(text, add_special_tokens=False)
         found: list[Piece] = []
         at = 0
@@ -73,6 +78,8 @@ class Language:
             at = end
         if found and at < len(text):
             found[-1] = Piece(found[-1].id, found[-1].text + text[at:])
+        if len(text) <= SHORT and len(self._short) < REMEMBERED:
+            self._short[text] = found
         return found
 
     def embed(self, text: str) -> Vector:
@@ -101,9 +108,8 @@ class Language:
         return vector / np.float32(length) if length > 0 else vector
 
 
-@cache
 def load_language() -> Language:
-    """The bundled tokenizer and vectors, about 0.1 s the first time. Raises FileNotFoundError with what to install."""
+    """The bundled tokenizer and vectors, about 0.1 s. Raises FileNotFoundError with what to install."""
     spec = importlib.util.find_spec("wordllama")
     if spec is None or spec.origin is None:
         raise FileNotFoundError("the package wordllama is not installed: pip install wordllama")
@@ -123,6 +129,7 @@ def words(text: str) -> list[str]:
     return [word.lower() for word in _WORD.findall(text)]
 
 
+@lru_cache(maxsize=16_384)
 def stem(word: str) -> str:
     """A crude English stem: enough for "refunds", "refunded" and "refund" to meet."""
     for suffix in _SUFFIXES:
@@ -132,9 +139,10 @@ def stem(word: str) -> str:
     return word.rstrip("e") if len(word) > 4 else word
 
 
-def content_stems(text: str) -> set[str]:
+@lru_cache(maxsize=4_096)
+def content_stems(text: str) -> frozenset[str]:
     """Stems of the words that carry meaning."""
-    return {stem(word) for word in words(text) if word not in STOPWORDS}
+    return frozenset(stem(word) for word in words(text) if word not in STOPWORDS)
 
 
 def sentences(text: str) -> list[str]:

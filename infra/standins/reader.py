@@ -84,12 +84,12 @@ def rank(language: Language, question: str, passages: Sequence[Passage]) -> list
     return sorted(_unique(found), key=lambda one: (-one.score, one.at))
 
 
-def _weights(asked: set[str], stems: Sequence[set[str]]) -> dict[str, float]:
+def _weights(asked: frozenset[str], stems: Sequence[frozenset[str]]) -> dict[str, float]:
     seen = Counter(stem for one in stems for stem in one)
     return {stem: math.log(2.0 + len(stems) / (1.0 + seen[stem])) for stem in asked}
 
 
-def _score(weights: dict[str, float], here: set[str], around: set[str], cosine: float) -> float:
+def _score(weights: dict[str, float], here: frozenset[str], around: frozenset[str], cosine: float) -> float:
     total = sum(weights.values())
     if total == 0.0:
         return 0.7 * max(0.0, cosine)

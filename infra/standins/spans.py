@@ -5,7 +5,6 @@
 """
 
 import argparse
-import asyncio
 import json
 from collections.abc import Sequence
 from typing import Any, Final
@@ -21,7 +20,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import (
     add_TraceServiceServicer_to_server,
 )
 
-from infra.standins.command import until_stopped
+from infra.standins.command import serve, until_stopped
 from infra.standins.serving import CannotListen, Standin
 from infra.standins.spans_jaeger import trace_shape
 from infra.standins.spans_memory import KEPT, Query, SpanMemory
@@ -186,7 +185,7 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument("--most-spans", type=int, default=KEPT, help="spans kept (default: %(default)s)")
     options = parser.parse_args()
-    asyncio.run(_run(parser, SpanStore(options.otlp_port, options.http_port, options.host, options.most_spans)))
+    serve(_run(parser, SpanStore(options.otlp_port, options.http_port, options.host, options.most_spans)))
 
 
 if __name__ == "__main__":

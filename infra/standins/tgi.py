@@ -8,7 +8,6 @@ An unknown adapter is an error here. (The real server answers it with the base m
 `--unknown-adapter base` does the same.)
 """
 
-import asyncio
 import time
 import uuid
 from collections.abc import Sequence
@@ -17,7 +16,7 @@ from typing import Any, Final, Literal
 
 from aiohttp import web
 
-from infra.standins.command import common_options, run
+from infra.standins.command import common_options, run, serve
 from infra.standins.faults import Pace
 from infra.standins.fill import BadSchema
 from infra.standins.mind import Mind, Wanted
@@ -293,7 +292,7 @@ def main() -> None:
         Limits(concurrent=options.max_concurrent),
         options.unknown_adapter,
     )
-    asyncio.run(run(parser, standin))
+    serve(run(parser, standin))
 
 
 if __name__ == "__main__":
