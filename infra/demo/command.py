@@ -26,8 +26,10 @@ from trivium.cli.trace import fetch, tree
 from trivium.core.errors import TriviumError
 from trivium.core.outcome import Terminal, Verdict
 from trivium.core.policy import Policy
-from trivium.ingest import ingest
+from trivium.ingest.files import select
+from trivium.ingest.send import ingest
 from trivium.policy import load
+from trivium.rpc.channels import channel
 from trivium.settings import KafkaSettings
 from trivium.telemetry.tracing import start
 
@@ -72,12 +74,15 @@ async def _announce(out: Console, mesh: LocalMesh) -> None:
 
 
 async def _read_documents(out: Console, mesh: LocalMesh) -> None:
+    selection = select(DOCUMENTS)
     with progress() as bar:
-        task = bar.add_task("reading documents", total=None)
-        results = await ingest(mesh.addresses.retrieval, TENANT, CORPUS, list(DOCUMENTS),
-                               lambda done, total: bar.update(task, completed=done, total=total))  # fmt: skip
-    passages = sum(r.passages for r in results)
-    out.print(f"{len(results)} documents of the project, {passages} passages, are in corpus {CORPUS!r}")
+        task = bar.add_task("reading documents", total=len(selection.sources))
+        async with channel(mesh.addresses.retrieval) as retrieval:
+            report = await ingest(retrieval, TENANT, CORPUS, selection, lambda _sent: bar.advance(task))
+    for failed in report.failed:
+        out.print(f"[yellow]{failed.document}: {failed.message}")
+    passages = sum(s.passages for s in report.sent)
+    out.print(f"{len(report.sent)} documents of the project, {passages} passages, are in corpus {CORPUS!r}")
 
 
 async def _ask(mesh: LocalMesh, policy: Policy, asked: Sequence[requests.Asked]) -> Tally:
@@ -148,9 +153,9 @@ async def _up(options: MeshOptions, as_json: bool) -> int:
     async with LocalMesh(options) as mesh:
         await _read_documents(screen(to_stderr=True), mesh)
         _print_addresses(mesh, as_json)
-        wait = asyncio.create_task(stopping.wait())
-        await asyncio.wait({wait, mesh.broken}, return_when=asyncio.FIRST_COMPLETED)
-        wait.cancel()
+        stopped: asyncio.Future[Any] = asyncio.ensure_future(stopping.wait())
+        await asyncio.wait([stopped, mesh.broken], return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
         if mesh.broken.done():
             raise TriviumError(mesh.broken.result())
     return 0

@@ -5,13 +5,12 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from infra.generate import generate
-from trivium import settings
+from infra.settings_table import rows
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("trivium", "services", "streams", "infra", "benchmarks")
@@ -115,19 +114,9 @@ def test_import_rules_hold() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def settings_table() -> list[str]:
-    """The rows that the README must have, one a setting."""
-    rows: dict[str, str] = {}
-    for cls in settings.ALL:
-        for f in fields(cls):
-            default = str(f.default) if f.default != "" else "(empty)"
-            rows[f.metadata["env"]] = f"| `{f.metadata['env']}` | `{default}` | {f.metadata['doc']} |"
-    return [rows[name] for name in sorted(rows)]
-
-
 def test_the_readme_lists_every_setting() -> None:
     written = re.findall(r"^\| `TRIVIUM_.*$", (ROOT / "README.md").read_text(), re.MULTILINE)
-    assert written == settings_table()
+    assert written == rows(), "run python -m infra.settings_table --write README.md"
 
 
 def test_no_unfinished_marks() -> None:
