@@ -75,7 +75,7 @@ class Meter:
 
     def _outcome(self, result: Answer | Fault) -> Outcome:
         work = self.work
-        tools_cost = sum(use.cost_micro_dollars for use in self.tools)
+        # What the tier's tools cost (their embeddings) is in the usage too.
         spent = cost(work.target.prices, self.usage) if self.usage != _NOTHING or isinstance(result, Answer) else 0
         return Outcome(
             identity=work.request.identity,
@@ -83,7 +83,7 @@ class Meter:
             target=work.target.name,
             result=result,
             usage=self.usage,
-            cost_micro_dollars=spent + tools_cost,
+            cost_micro_dollars=spent,
             started_ms=self.started_ms,
             ended_ms=now_ms(),
             ttft_ms=(self._first_ns - self._started_ns) // 1_000_000 if self._first_ns else None,

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from opentelemetry.trace import INVALID_SPAN, Span, SpanKind, Status, StatusCode, Tracer
 
-from trivium.core.outcome import Answer, Outcome
+from trivium.core.outcome import Answer, Outcome, Usage
 from trivium.core.slip import Work
 from trivium.kafka.record import Delivered
 from trivium.telemetry import names
@@ -56,6 +56,16 @@ def note_usage(span: Span, outcome: Outcome) -> None:
         span.set_attribute(names.GEN_AI_FINISH, [outcome.result.finish.value])
     else:
         _fault(span, outcome.result.kind.value, outcome.result.message)
+
+
+def note_reply(span: Span, before: Usage, after: Usage, model: str, finish: str) -> None:
+    """The same for one of several vendor calls of an attempt: `before` and `after` are the usage around it."""
+    if not span.is_recording():
+        return
+    span.set_attribute(names.GEN_AI_INPUT_TOKENS, after.input_tokens - before.input_tokens)
+    span.set_attribute(names.GEN_AI_OUTPUT_TOKENS, after.output_tokens - before.output_tokens)
+    span.set_attribute(names.GEN_AI_RESPONSE_MODEL, model)
+    span.set_attribute(names.GEN_AI_FINISH, [finish])
 
 
 def note_outcome(span: Span, outcome: Outcome, capture: bool) -> None:
