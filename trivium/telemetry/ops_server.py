@@ -25,7 +25,7 @@ class OpsServer:
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/ready", self._is_ready)
         app.router.add_get("/live", self._is_live)
-        self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
+        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1)
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -38,7 +38,7 @@ class OpsServer:
         """Open the port. Raises Unreachable when it is taken."""
         await self._runner.setup()
         try:
-            await web.TCPSite(self._runner, self._host, self.port, shutdown_timeout=1).start()
+            await web.TCPSite(self._runner, self._host, self.port).start()
         except OSError as error:
             await self._runner.cleanup()
             reason = error.strerror or str(error)
