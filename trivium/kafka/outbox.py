@@ -1,19 +1,20 @@
 """Staged effects: every record of one stage is confirmed by the broker before the next stage is sent.
 
 This is how nothing is lost: the last thing that happens is `done`, which acknowledges the input offset, so a
-committed offset means that its effects are in the log. No task is made for an event; a few pumps, owned by
-the outbox, do the sending, and callbacks of confirmations move what they belong to forward.
+committed offset means that its effects are in the log. No task and no future is made for a record: each
+partition has a lane with one batch in flight, and what comes meanwhile is its next batch.
 
-    put -> pump -> producer -> (confirmed) -> next stage -> ... -> done
-                       \\-> (failed: unknown) -> produce again after a pause
+    put -> lane -> batch -> (confirmed) -> next stage -> ... -> done
+                       \\-> (failed: unknown) -> the same records again, in order, after a pause
                        \\-> (can never be produced) -> on_refused gives records in its place
 """
 
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Final, Protocol, Self
 
 from aiokafka.errors import (
@@ -25,6 +26,7 @@ from aiokafka.errors import (
 )
 
 from trivium.core.errors import Unreachable
+from trivium.core.murmur2 import partition_of
 from trivium.kafka.record import Record
 
 _LOG = logging.getLogger(__name__)
@@ -37,7 +39,7 @@ _NEVER: Final = (
 )
 _PASSING: Final = (KafkaError, OSError, TimeoutError)
 _REPLACEMENTS: Final = 2
-_GATHER_S: Final = 0.002
+_GATHER_S: Final = 0.003
 _WATCH_S: Final = 0.25
 _WARN_EVERY_S: Final = 5.0
 
@@ -51,7 +53,13 @@ class Sends(Protocol):
     @property
     def alive(self) -> bool: ...
 
-    def send(self, record: Record) -> Awaitable[asyncio.Future[object]]: ...
+    def known(self, topic: str) -> int: ...
+
+    def learn(self, topic: str) -> Awaitable[int]: ...
+
+    def send_batch(
+        self, topic: str, partition: int, records: Iterable[Record]
+    ) -> Awaitable[tuple[int, asyncio.Future[Any]]]: ...
 
     async def renew(self) -> None: ...
 
@@ -60,11 +68,8 @@ class Sends(Protocol):
 class OutboxOptions:
     """Times are ms."""
 
-    pumps: int = 4
     patience_ms: int = 30_000
-    """How long one record may stay unconfirmed before the outbox reports failure, so that the process leaves."""
-    crowd: int = 64
-    """From so many unconfirmed records on, pumps gather for 2 ms before they send."""
+    """How long a partition may confirm nothing before the outbox reports failure, so that the process leaves."""
     backoff_ms: int = 50
     backoff_most_ms: int = 2_000
 
@@ -72,35 +77,42 @@ class OutboxOptions:
 class _Parcel:
     """One `put`: what is left of its stages, and how many records of the present one are unconfirmed."""
 
-    __slots__ = ("done", "left", "stages", "waiting")
+    __slots__ = ("done", "left", "refusals", "stages", "waiting")
 
-    def __init__(self, stages: Sequence[Sequence[Record]], done: Callable[[], None]) -> None:
+    def __init__(self, stages: Sequence[Sequence[Record]], done: Callable[[], Any]) -> None:
         self.stages = stages
         self.left = 0
         self.waiting = 0
+        self.refusals = 0
         self.done = done
 
 
-class _Flight:
-    """One record on its way. Calling it is the callback of its confirmation."""
+_Entry = tuple[Record, _Parcel]
 
-    __slots__ = ("attempts", "outbox", "parcel", "record", "replaced", "since")
 
-    def __init__(self, outbox: "Outbox", parcel: _Parcel, record: Record, since: float, replaced: int) -> None:
+class _Lane:
+    """One partition: what waits, and what flies. Calling it is the callback of its batch."""
+
+    __slots__ = ("alone", "attempts", "busy", "flying", "outbox", "partition", "queue", "since", "topic")
+
+    def __init__(self, outbox: "Outbox", topic: str, partition: int) -> None:
         self.outbox = outbox
-        self.parcel = parcel
-        self.record = record
-        self.since = since
+        self.topic = topic
+        self.partition = partition
+        self.queue: deque[_Entry] = deque()
+        self.flying: list[_Entry] = []
+        self.busy = False
+        self.since = 0.0
         self.attempts = 0
-        self.replaced = replaced
+        self.alone = 0
 
-    def __call__(self, future: asyncio.Future[object]) -> None:
+    def __call__(self, future: asyncio.Future[Any]) -> None:
         if future.cancelled():
-            self.outbox._again(self, KafkaError("the producer was closed"))
-        elif (error := future.exception()) is None:
-            self.outbox._confirmed(self)
+            self.outbox._unlanded(self, KafkaError("the producer was closed"))
+        elif (error := future.exception()) is not None:
+            self.outbox._unlanded(self, error)
         else:
-            self.outbox._unsent(self, error)
+            self.outbox._landed(self)
 
 
 class Outbox:
@@ -111,15 +123,18 @@ class Outbox:
         self._on_refused = on_refused
         self._options = options or OutboxOptions()
         self._loop = asyncio.get_running_loop()
-        self._queues: list[deque[_Flight]] = [deque() for _ in range(self._options.pumps)]
-        self._wake = [asyncio.Event() for _ in self._queues]
-        self._flights: dict[_Flight, None] = {}
+        self._lanes: dict[tuple[str, int], _Lane] = {}
+        self._unlearned: dict[str, list[_Entry]] = {}
+        self._ready: deque[_Lane] = deque()
+        self._wake = asyncio.Event()
+        self._moved = asyncio.Event()
+        self._flying = 0
         self._open = 0
         self._empty = asyncio.Event()
         self._empty.set()
         self._closed = False
         self._warned = float("-inf")
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks: set[asyncio.Task[None]] = set()
         self.failed: asyncio.Future[None] = self._loop.create_future()
         """Ends with an exception when effects cannot be written any more; the owner leaves the process."""
 
@@ -131,15 +146,15 @@ class Outbox:
         await self.stop()
 
     def start(self) -> None:
-        """Start the pumps. The producer must be started."""
+        """Start sending. The producer must be started."""
         if not self._tasks:
-            self._tasks = [asyncio.create_task(self._pump(lane), name=f"outbox-{lane}") for lane in range(len(self._wake))]
-            self._tasks.append(asyncio.create_task(self._watch(), name="outbox-watch"))
+            self._own(self._pump(), "outbox-pump")
+            self._own(self._watch(), "outbox-watch")
 
     async def stop(self) -> None:
         """Stop at once; what is not confirmed is given up, and its `done` is never called. `drain` first."""
         self._closed = True
-        tasks, self._tasks = self._tasks, []
+        tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -153,16 +168,14 @@ class Outbox:
         """How many puts are not done."""
         return self._open
 
-    def put(self, stages: Sequence[Sequence[Record]], done: Callable[[], None]) -> None:
+    def put(self, stages: Sequence[Sequence[Record]], done: Callable[[], Any]) -> None:
         """Send `stages` in order, then call `done`. Empty stages are passed over; never blocks, never raises.
 
-        Records of one stage that go to one partition keep their order, also against earlier puts, unless a
-        failure made one of them go again.
+        Records that go to one partition keep the order in which their stages began, also through failures.
         """
-        parcel = _Parcel(stages, done)
         self._open += 1
         self._empty.clear()
-        self._next_stage(parcel)
+        self._next_stage(_Parcel(stages, done))
 
     async def drain(self, timeout_ms: int) -> bool:
         """Wait until everything that was put is done. False after `timeout_ms`, or when the outbox failed."""
@@ -181,89 +194,169 @@ class Outbox:
             parcel.left += 1
             if stage:
                 parcel.waiting = len(stage)
-                now = self._loop.time()
                 for record in stage:
-                    self._depart(_Flight(self, parcel, record, now, 0))
+                    self._route(record, parcel)
                 return
         self._open -= 1
         if not self._open:
             self._empty.set()
-        parcel.done()
+        try:
+            parcel.done()
+        except Exception as error:
+            self._fail(error)
 
-    def _depart(self, flight: _Flight) -> None:
-        self._flights[flight] = None
-        self._enqueue(flight)
+    def _route(self, record: Record, parcel: _Parcel) -> None:
+        topic, partition = record.topic, record.partition
+        lane = None if partition is None else self._lanes.get((topic, partition))
+        if lane is None:
+            lane = self._lane_of(record, parcel)
+            if lane is None:
+                return
+        lane.queue.append((record, parcel))
+        if not lane.busy:
+            lane.since = self._loop.time()
+            self._offer(lane)
 
-    def _enqueue(self, flight: _Flight) -> None:
-        record = flight.record
-        key = record.key if record.partition is None else record.partition
-        lane = hash((record.topic, key)) % len(self._queues)
-        self._queues[lane].append(flight)
-        self._wake[lane].set()
+    def _lane_of(self, record: Record, parcel: _Parcel) -> _Lane | None:
+        """The lane of a record; None when its topic must be learned first, or has no such partition."""
+        topic, partition = record.topic, record.partition
+        count = self._producer.known(topic)
+        if not count:
+            self._learn_first(record, parcel)
+            return None
+        if partition is None:
+            partition = partition_of(record.key, count) if record.key is not None else self._open % count
+        elif not 0 <= partition < count:
+            error = InvalidTopicError(f"{topic} has no partition {partition}, only {count}")
+            self._loop.call_soon(self._refuse, record, parcel, error)
+            return None
+        lane = self._lanes.get((topic, partition))
+        if lane is None:
+            lane = self._lanes[topic, partition] = _Lane(self, topic, partition)
+        return lane
 
-    def _confirmed(self, flight: _Flight) -> None:
-        del self._flights[flight]
-        self._settled(flight.parcel)
+    def _offer(self, lane: _Lane) -> None:
+        lane.busy = True
+        self._ready.append(lane)
+        self._wake.set()
 
-    def _settled(self, parcel: _Parcel) -> None:
-        parcel.waiting -= 1
+    def _landed(self, lane: _Lane) -> None:
+        entries, lane.flying = lane.flying, []
+        self._flying -= 1
+        self._moved.set()
+        lane.attempts = 0
+        for _, parcel in entries:
+            parcel.waiting -= 1
+            if not parcel.waiting:
+                self._next_stage(parcel)
+        self._go_on(lane)
+
+    def _go_on(self, lane: _Lane) -> None:
+        lane.busy = False
+        if lane.queue:
+            lane.since = self._loop.time()
+            self._offer(lane)
+
+    def _unlanded(self, lane: _Lane, error: BaseException) -> None:
+        entries, lane.flying = lane.flying, []
+        self._flying -= 1
+        self._moved.set()
+        lane.queue.extendleft(reversed(entries))
+        if isinstance(error, _NEVER) and len(entries) > 1:
+            # One of them is to blame; alone, it will show itself.
+            lane.alone = len(entries)
+            self._go_on(lane)
+        else:
+            self._unsent(lane, error)
+
+    def _unsent(self, lane: _Lane, error: BaseException) -> None:
+        """The first record of the lane was not sent: it goes again later, or never."""
+        if isinstance(error, _PASSING) and not isinstance(error, _NEVER):
+            self._again(lane, error)
+            return
+        record, parcel = lane.queue.popleft()
+        self._refuse(record, parcel, error)
+        self._go_on(lane)
+
+    def _refuse(self, record: Record, parcel: _Parcel, error: BaseException) -> None:
+        parcel.refusals += 1
+        if parcel.refusals > _REPLACEMENTS:
+            self._fail(Unreachable(f"{record.topic}: the replacement of a refused record is refused: {error}"))
+            return
+        try:
+            replacements = self._on_refused(record, error)
+        except Exception as bug:
+            self._fail(bug)
+            return
+        parcel.waiting += len(replacements) - 1
+        for replacement in replacements:
+            self._route(replacement, parcel)
         if not parcel.waiting:
             self._next_stage(parcel)
 
-    def _unsent(self, flight: _Flight, error: BaseException) -> None:
-        if isinstance(error, _PASSING) and not isinstance(error, _NEVER):
-            self._again(flight, error)
-        else:
-            self._refuse(flight, error)
-
-    def _refuse(self, flight: _Flight, error: BaseException) -> None:
-        del self._flights[flight]
-        if flight.replaced >= _REPLACEMENTS:
-            self._fail(Unreachable(f"{flight.record.topic}: the replacement of a refused record is refused: {error}"))
-            return
-        replacements = self._on_refused(flight.record, error)
-        parcel, now = flight.parcel, self._loop.time()
-        parcel.waiting += len(replacements)
-        for record in replacements:
-            self._depart(_Flight(self, parcel, record, now, flight.replaced + 1))
-        self._settled(parcel)
-
-    def _again(self, flight: _Flight, error: BaseException) -> None:
+    def _again(self, lane: _Lane, error: BaseException) -> None:
         if self._closed:
             return
-        options = self._options
-        pause_ms = min(options.backoff_ms << min(flight.attempts, 16), options.backoff_most_ms)
-        flight.attempts += 1
-        if self._loop.time() - self._warned > _WARN_EVERY_S:
-            self._warned = self._loop.time()
-            _LOG.warning("records are not confirmed and go again, one for %s: %r", flight.record.topic, error)
-        self._loop.call_later(pause_ms / 1000, self._enqueue, flight)
+        self._warn(lane.topic, error)
+        pause_ms = min(self._options.backoff_ms << min(lane.attempts, 16), self._options.backoff_most_ms)
+        lane.attempts += 1
+        self._loop.call_later(pause_ms / 1000, self._offer, lane)
 
-    def _fail(self, error: Exception) -> None:
+    def _warn(self, topic: str, error: BaseException) -> None:
+        now = self._loop.time()
+        if now - self._warned > _WARN_EVERY_S:
+            self._warned = now
+            _LOG.warning("records are not confirmed and go again, for %s: %r", topic, error)
+
+    def _fail(self, error: BaseException) -> None:
         if not self.failed.done():
             self.failed.set_exception(error)
 
-    async def _pump(self, lane: int) -> None:
-        queue, wake = self._queues[lane], self._wake[lane]
-        while True:
-            while queue:
-                await self._send(queue.popleft())
-            if len(self._flights) >= self._options.crowd:
-                # Under load larger batches cost far less; a lone record never waits.
-                await asyncio.sleep(_GATHER_S)
-            if not queue:
-                wake.clear()
-                await wake.wait()
+    def _own(self, work: Any, name: str) -> None:
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
 
-    async def _send(self, flight: _Flight) -> None:
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._fail(error)
+
+    async def _pump(self) -> None:
+        ready, wake, moved = self._ready, self._wake, self._moved
+        while True:
+            await wake.wait()
+            wake.clear()
+            if self._flying and not moved.is_set():
+                await self._gather()
+            moved.clear()
+            while ready:
+                await self._launch(ready.popleft())
+
+    async def _gather(self) -> None:
+        """While a batch flies a broker takes no other: let the next ones grow. A lone record never waits."""
         try:
-            future = await self._producer.send(flight.record)
+            async with asyncio.timeout(_GATHER_S):
+                await self._moved.wait()
+        except TimeoutError:
+            pass
+
+    async def _launch(self, lane: _Lane) -> None:
+        queue, limit = lane.queue, len(lane.queue)
+        if lane.alone:
+            lane.alone -= 1
+            limit = 1
+        records = (record for record, _ in islice(queue, limit))
+        try:
+            taken, future = await self._producer.send_batch(lane.topic, lane.partition, records)
         except Exception as error:
-            self._unsent(flight, error)
+            self._unsent(lane, error)
             if not self._producer.alive:
                 await self._renew()
         else:
-            future.add_done_callback(flight)
+            lane.flying = [queue.popleft() for _ in range(taken)]
+            self._flying += 1
+            future.add_done_callback(lane)
 
     async def _renew(self) -> None:
         try:
@@ -271,13 +364,38 @@ class Outbox:
         except Unreachable as error:
             _LOG.warning("the producer could not be replaced yet: %s", error)
 
+    def _learn_first(self, record: Record, parcel: _Parcel) -> None:
+        waiting = self._unlearned.get(record.topic)
+        if waiting is None:
+            waiting = self._unlearned[record.topic] = []
+            self._own(self._learn(record.topic), f"outbox-learn-{record.topic}")
+        waiting.append((record, parcel))
+
+    async def _learn(self, topic: str) -> None:
+        """Ask until the broker tells the partitions of `topic`; give up as for a partition that confirms nothing."""
+        deadline = self._loop.time() + self._options.patience_ms / 1000
+        while not self._producer.known(topic):
+            try:
+                await self._producer.learn(topic)
+            except _PASSING as error:
+                self._warn(topic, error)
+                if not self._producer.alive:
+                    await self._renew()
+            if self._producer.known(topic):
+                break
+            if self._loop.time() > deadline:
+                raise Unreachable(f"no broker told the partitions of {topic} in {self._options.patience_ms} ms")
+            await asyncio.sleep(self._options.backoff_ms / 1000)
+        for record, parcel in self._unlearned.pop(topic):
+            self._route(record, parcel)
+
     async def _watch(self) -> None:
-        """Report failure when the oldest record is unconfirmed for too long; flights are kept oldest first."""
+        """Report failure when a partition confirms nothing for too long."""
         patience_s = self._options.patience_ms / 1000
         while True:
-            await asyncio.sleep(_WATCH_S)
-            oldest = next(iter(self._flights), None)
-            if oldest is not None and self._loop.time() - oldest.since > patience_s:
-                topic = oldest.record.topic
-                self._fail(Unreachable(f"no broker confirmed a record for {topic} in {self._options.patience_ms} ms"))
-                return
+            await asyncio.sleep(min(_WATCH_S, patience_s))
+            oldest = self._loop.time() - patience_s
+            for lane in self._lanes.values():
+                if lane.busy and lane.since < oldest:
+                    waited = self._options.patience_ms
+                    raise Unreachable(f"no broker confirmed a record for {lane.topic} in {waited} ms")

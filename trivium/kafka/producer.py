@@ -7,12 +7,12 @@ failed batch can kill its sender for good. This wrapper bounds the first and rep
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Self
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, KafkaTimeoutError
+from aiokafka.errors import KafkaError, KafkaTimeoutError, MessageSizeTooLargeError
 from aiokafka.structs import RecordMetadata
 
 from trivium.core.errors import Unreachable
@@ -26,6 +26,7 @@ MAX_RECORD_BYTES: Final = 1_000_000
 
 
 _LAST_WAIT_S: Final = 2.0
+_OVERHEAD: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ class Producer:
         self._options = options or ProducerOptions()
         self._client: AIOKafkaProducer | None = None
         self._renewing = asyncio.Lock()
-        self._known: set[str] = set()
+        self._known: dict[str, int] = {}
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -71,6 +72,44 @@ class Producer:
         if client is not None:
             await self._close(client)
 
+    def known(self, topic: str) -> int:
+        """How many partitions `topic` has; 0 while this producer has not learned it."""
+        return self._known.get(topic, 0)
+
+    async def learn(self, topic: str) -> int:
+        """Ask the broker how many partitions `topic` has. Raises KafkaError when it does not say, or has none."""
+        client = self._require()
+        try:
+            async with asyncio.timeout(self._options.request_timeout_ms / 1000):
+                count = len(await client.partitions_for(topic) or ())
+        except TimeoutError as error:
+            raise KafkaTimeoutError(f"no broker told the partitions of {topic}") from error
+        if count:
+            self._known[topic] = count
+        return count
+
+    async def send_batch(
+        self, topic: str, partition: int, records: Iterable[Record]
+    ) -> tuple[int, asyncio.Future[RecordMetadata]]:
+        """Send the first of `records` that fit into one batch; returns how many, and the future of them all.
+
+        The topic must be known. Waits while an earlier batch of the partition waits to be sent. Raises aiokafka's
+        MessageSizeTooLargeError when the very first is larger than `max_record_bytes`.
+        """
+        client, limit = self._require(), self._options.max_record_bytes
+        builder, taken = client.create_batch(), 0
+        for record in records:
+            if _bytes_of(record) > limit:
+                if taken:
+                    break
+                raise MessageSizeTooLargeError(f"{topic}: a record of {_bytes_of(record)} bytes, the limit is {limit}")
+            if builder.append(
+                timestamp=record.timestamp_ms, key=record.key, value=record.value, headers=list(record.headers)
+            ) is None:
+                break
+            taken += 1
+        return taken, await client.send_batch(builder, topic, partition=partition)
+
     async def send(self, record: Record) -> asyncio.Future[RecordMetadata]:
         """Hand over one record; the future ends when all replicas have it.
 
@@ -80,7 +119,7 @@ class Producer:
         client, topic = self._require(), record.topic
         try:
             if topic not in self._known:
-                await self._learn(client, topic)
+                await self.learn(topic)
             # Waits only for room in the partition's batch, and for no longer than the request timeout.
             future: asyncio.Future[RecordMetadata] = await client.send(
                 topic, record.value, record.key, record.partition, record.timestamp_ms, list(record.headers)
@@ -121,14 +160,6 @@ class Producer:
                 _LOG.warning("the producer's sender died; it was replaced")
                 await self._close(old)
 
-    async def _learn(self, client: AIOKafkaProducer, topic: str) -> None:
-        try:
-            async with asyncio.timeout(self._options.request_timeout_ms / 1000):
-                await client.partitions_for(topic)
-        except TimeoutError as error:
-            raise KafkaTimeoutError(f"no broker told the partitions of {topic}") from error
-        self._known.add(topic)
-
     def _require(self) -> AIOKafkaProducer:
         if self._client is None:
             raise KafkaError("the producer is not started")
@@ -163,6 +194,12 @@ class Producer:
             _LOG.warning("records were not confirmed in %d ms and given up", self._options.stop_timeout_ms)
             await _give_up(client)
         await _ended(client.stop(), _LAST_WAIT_S)
+
+
+def _bytes_of(record: Record) -> int:
+    """An upper bound of the record's size on the wire."""
+    size = _OVERHEAD + len(record.value or b"") + len(record.key or b"")
+    return size + sum(len(name) + len(value) + 8 for name, value in record.headers)
 
 
 def _partition(key: bytes | None, every: Sequence[int], available: Sequence[int]) -> int:
