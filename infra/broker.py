@@ -12,13 +12,16 @@ a lookup of offsets by time finds nothing.
 """
 
 import argparse
+import contextlib
 import ctypes
 import functools
 import importlib
 import json
 import signal
+import socket
 import sys
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
@@ -30,6 +33,7 @@ _PRODUCER: Final = 0
 _ERRSTR_BYTES: Final = 512
 _ALL_BROKERS: Final = -1
 _CONF_OK: Final = 0
+_KNOCK_S: Final = 0.005
 
 _SIGNATURES: Final[Mapping[str, tuple[object, tuple[object, ...]]]] = {
     "rd_kafka_conf_new": (ctypes.c_void_p, ()),
@@ -128,9 +132,10 @@ class EmbeddedBroker:
             raise BrokerError("librdkafka could not open a port on the loopback interface")
         # Otherwise the first member of every group waits three seconds for others.
         library.rd_kafka_mock_group_initial_rebalance_delay_ms(self._cluster, 0)
-        for name, partitions in self._topics.items():
-            self._create(name, partitions)
         self._bootstrap = library.rd_kafka_mock_cluster_bootstraps(self._cluster).decode()
+        with _awake(self._bootstrap):
+            for name, partitions in self._topics.items():
+                self._create(name, partitions)
 
     def stop(self) -> None:
         """Close the port and forget everything. Safe to call twice."""
@@ -180,6 +185,27 @@ class EmbeddedBroker:
     def _check(self, code: int, doing: str) -> None:
         if code:
             raise BrokerError(f"{doing}: {_library().rd_kafka_err2str(code).decode()}")
+
+
+@contextlib.contextmanager
+def _awake(bootstrap: str) -> Iterator[None]:
+    """Keep the mock cluster's thread from sleeping: now and then it misses that it was asked something, and a call
+    then takes a whole second. A connection wakes it."""
+    host, _, port = bootstrap.partition(":")
+    over = threading.Event()
+
+    def knock() -> None:
+        while not over.wait(_KNOCK_S):
+            with contextlib.suppress(OSError), socket.create_connection((host, int(port)), timeout=1):
+                pass
+
+    knocking = threading.Thread(target=knock, name="broker-knock", daemon=True)
+    knocking.start()
+    try:
+        yield
+    finally:
+        over.set()
+        knocking.join()
 
 
 def _new_client(library: ctypes.CDLL) -> int:
