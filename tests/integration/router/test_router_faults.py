@@ -69,7 +69,7 @@ async def test_rubbish_is_put_aside_and_its_neighbours_go_on(world: Any) -> None
     assert (refused.kind, refused.reason.code, refused.reason.hint) == (
         TerminalKind.REFUSED, ReasonCode.WRONG_SHAPE, "did you mean prompt?",
     )  # fmt: skip
-    assert len([r for r in world.seen[DEADLETTER]]) == 2 * len(rubbish) + 1
+    assert len(world.seen[DEADLETTER]) == 2 * len(rubbish) + 1
 
 
 async def test_an_outcome_that_breaks_the_router_ends_in_a_failure(world: Any) -> None:

@@ -30,7 +30,7 @@ async def test_a_request_is_answered_and_written_down(world: Any) -> None:
     [written] = world.ledger()
     assert written.terminal.identity.id == identity.id
     assert written.terminal.answer.text == ""
-    assert [line.stage for line in written.decision.lines][0] == "admit"
+    assert written.decision.lines[0].stage == "admit"
     reply = world.reply(identity)
     assert reply.partition == home(identity.key, PARTITIONS)
     assert reply.key == identity.key.encode()
