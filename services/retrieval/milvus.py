@@ -165,9 +165,12 @@ class Milvus:
 
     def _open(self) -> str:
         timeout = WRITE_MS / 1000
+        schema, indexes = self._schema()
         if not self._client.has_collection(self.collection, timeout=timeout):
-            schema, indexes = self._schema()
-            self._client.create_collection(self.collection, schema=schema, index_params=indexes, timeout=timeout)
+            self._client.create_collection(self.collection, schema=schema, timeout=timeout)
+        if not self._client.list_indexes(self.collection, timeout=timeout):
+            # Not waited for: pymilvus looks every half second, and loading waits for the indexes itself.
+            self._client.create_index(self.collection, indexes, timeout=timeout, sync=False)
         problem = self._difference(self._client.describe_collection(self.collection, timeout=timeout))
         if not problem:
             self._client.load_collection(self.collection, timeout=timeout)

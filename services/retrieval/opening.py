@@ -66,12 +66,17 @@ async def _connected(place: Place, embedding: Embedding) -> AsyncIterator[Milvus
         if store.mode is Mode.DENSE:
             _LOG.warning("Milvus at %s is older than 2.5 and has no BM25: passages are found by vectors alone", place.uri)
         await store.open(collection_of(embedding.fingerprint, store.mode))
-        for old in await store.collections(PREFIX):
-            if old != store.collection:
-                await _move(store, old, embedding)
+        await move_all(store, embedding)
         yield store
     finally:
         await store.close()
+
+
+async def move_all(store: Milvus, embedding: Embedding, prefix: str = PREFIX) -> None:
+    """Moves what other embedders' collections hold into the open one, and drops them."""
+    for old in await store.collections(prefix):
+        if old != store.collection:
+            await _move(store, old, embedding)
 
 
 async def _move(store: Milvus, old: str, embedding: Embedding) -> None:
