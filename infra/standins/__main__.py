@@ -23,11 +23,11 @@ COMMAND = "python -m infra.standins"
 def _options() -> tuple[argparse.ArgumentParser, argparse.Namespace]:
     parser = argparse.ArgumentParser(
         prog=COMMAND,
-        description="The stand-ins for TGI and Anthropic and a span store, in one process. 0: any free port.",
-        epilog=f"example: {COMMAND} --tgi-port 0 --claude-port 0 --call-log-dir /tmp/calls",
+        description="The stand-ins for TGI and Anthropic and a span store, in one process.",
+        epilog=f"example: {COMMAND} --tgi-port 8080 --claude-port 8081 --call-log-dir /tmp/calls",
     )
-    for name, port in (("tgi", 8080), ("claude", 8081), ("spans-otlp", 4317), ("spans-http", 16686)):
-        parser.add_argument(f"--{name}-port", type=int, default=port, help="default: %(default)s")
+    for name in ("tgi", "claude", "spans-otlp", "spans-http"):
+        parser.add_argument(f"--{name}-port", type=int, default=0, help="default: %(default)s, any free port")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument("--ttft-ms", type=float, default=0.0, help="delay to the first token, of both models")
     parser.add_argument("--tpot-ms", type=float, default=0.0, help="delay from each token to the next")
