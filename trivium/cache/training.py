@@ -235,4 +235,3 @@ def share(passed: NDArray[np.bool_]) -> Share:
 def _by_kind(pairs: Sequence[Pair], chosen: NDArray[np.bool_], passed: NDArray[np.bool_]) -> dict[str, Share]:
     kinds = np.array([pair.kind for pair in pairs])
     return {str(kind): share(passed[chosen & (kinds == kind)]) for kind in np.unique(kinds[chosen])}
-

@@ -32,7 +32,9 @@ _HOW: Final = {"much": "howmuch", "many": "howmany", "long": "howlong", "soon": 
 _COUNTING: Final = frozenset(wording.NUMBER_WORDS) | {"one"}
 _CAN: Final = frozenset({"can", "may", "could", "would", "will", "please"})
 _WHETHER: Final = frozenset({"do", "does", "is", "are", "did", "has", "have", "was", "were", "am", "should", "must"})
-_OFFERS: Final = frozenset({"possible", "offer", "have", "support", "there", "provide", "allow", "accept", "sell", "available"})
+_OFFERS: Final = frozenset(
+    {"possible", "offer", "have", "support", "there", "provide", "allow", "accept", "sell", "available"}
+)
 _PROCEDURES: Final = frozenset({"procedure", "way", "steps", "process", "need", "have"})
 _WISHES: Final = frozenset({"want", "like", "need", "wish", "please"})
 _FIRST: Final = frozenset({"i", "me", "we", "us"})
@@ -307,7 +309,7 @@ def _number_at(words: list[str], index: int) -> tuple[str | None, int]:
 
 
 def stem_unit(word: str) -> str:
-    """"days" -> "day"; what is a unit already stays."""
+    """ "days" -> "day"; what is a unit already stays."""
     return word if word in wording.UNITS or len(word) < 3 else word.removesuffix("s")
 
 

@@ -33,7 +33,9 @@ FULL_WITNESS: Final = math.log2(77)
 """Classes, as bits, from which the agreement of a classifier has its full weight."""
 
 _OPEN_ASKS: Final = frozenset({"do", "can", "state", "where"})
-_NEAR_ASKS: Final = frozenset({"when howlong", "howmuch what", "what which", "can whether", "whether why", "do which", "do what", "can what"})
+_NEAR_ASKS: Final = frozenset(
+    {"when howlong", "howmuch what", "what which", "can whether", "whether why", "do which", "do what", "can what"}
+)
 """Kinds of question that customers swap freely ("how do I", "can I", "I want to", "where do I"), and pairs that they
 swap now and then."""
 
@@ -85,9 +87,13 @@ class Verifier:
         try:
             data = json.loads(source)
             if tuple(data["features"]) != FEATURES:
-                raise BadVerifier("the verifier was trained for other features than this version computes: train it again")
+                raise BadVerifier(
+                    "the verifier was trained for other features than this version computes: train it again"
+                )
             trees = tuple(_tree(tree) for tree in data["trees"])
-            return cls(trees, float(data["base"]), float(data["bar"]), float(data["wrong_rate"]), str(data["trained_on"]))
+            return cls(
+                trees, float(data["base"]), float(data["bar"]), float(data["wrong_rate"]), str(data["trained_on"])
+            )
         except (ValueError, KeyError, TypeError) as error:
             raise BadVerifier(f"not a verifier file: {error!r}") from error
 
@@ -141,7 +147,11 @@ def requirement_failed(a: Text, b: Text) -> str:
     if a.key == b.key:
         return ""
     return (
-        _quantity_reason(a, b) or _name_reason(a, b) or _rival_reason(a, b) or _polarity_reason(a, b) or _order_reason(a, b)
+        _quantity_reason(a, b)
+        or _name_reason(a, b)
+        or _rival_reason(a, b)
+        or _polarity_reason(a, b)
+        or _order_reason(a, b)
     )
 
 

@@ -75,7 +75,7 @@ class RemoteEmbedder:
         if matrix.ndim != 2 or matrix.shape[0] != len(texts) or not np.isfinite(matrix).all():
             raise RemoteEmbedderFault(f"{self.url}/embed answered shape {matrix.shape} for {len(texts)} texts")
         norms = np.linalg.norm(matrix, axis=1, keepdims=True)
-        unit: Vector = matrix / np.where(norms > 0, norms, 1).astype(np.float32)
+        unit: Vector = np.divide(matrix, np.where(norms > 0, norms, 1), dtype=np.float32)
         return unit
 
     async def _ask(self, method: str, path: str, body: dict[str, object] | None) -> object:

@@ -1,0 +1,200 @@
+"""Finds an entry whose answer also serves a new question, and says of near ones why theirs does not.
+
+Exact first, then the nearest by vector, each judged by the verifier with what the task classifier thinks of both. This
+knows nothing of topics, documents or permissions: the view above decides which scope is asked and which entries live.
+"""
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from typing import Final, Protocol
+
+import numpy as np
+
+from trivium.cache.index import CacheIndex
+from trivium.core.question import Text
+from trivium.core.reading import Reader
+from trivium.core.same_answer import Evidence, Verifier
+from trivium.ports import Embedder, Vector
+
+CANDIDATES: Final = 5
+LEAST_COSINE: Final = 0.35
+"""Below this nothing was ever the same question on the shipped pairs but for one in a hundred; it saves the reading."""
+READ_KEPT: Final = 32_768
+"""Entries whose reading is kept, about 3 KiB each, the least lately compared going first."""
+TEXT_CHARS: Final = 8_000
+"""Longer questions are cached by their exact key only: an embedding says little about a page of text."""
+
+
+class Entry(Protocol):
+    """What a lookup needs of a cache entry."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def scope(self) -> str: ...
+
+    @property
+    def question(self) -> str: ...
+
+    @property
+    def expires_ms(self) -> int: ...
+
+
+class Witness(Protocol):
+    """The task classifier, asked for the probability of each class, float32[classes]."""
+
+    def probabilities(self, vector: Vector) -> Vector: ...
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedCandidate:
+    """A near entry whose answer was not given, and why, in words."""
+
+    entry_id: str
+    similarity: float
+    score: float
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """An entry whose answer serves. Similarity is the cosine, score the verifier's; both 1 for an exact hit."""
+
+    entry_id: str
+    exact: bool
+    similarity: float
+    score: float
+    why: str
+    refused: tuple[RefusedCandidate, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Miss:
+    """No entry serves. `vector` is the question's embedding, for the entry that its answer may become."""
+
+    refused: tuple[RefusedCandidate, ...] = ()
+    vector: Vector | None = field(default=None, compare=False)
+
+
+def shipped_verifier() -> Verifier:
+    """The verifier that comes with Trivium, trained on examples/support/pairs.jsonl."""
+    return Verifier.from_json(resources.files("trivium.cache").joinpath("verifier.json").read_text(encoding="utf-8"))
+
+
+class Lookup:
+    """One per process, beside the view that feeds it. One thread; about half a millisecond a question."""
+
+    def __init__(
+        self, embedder: Embedder, verifier: Verifier, witness: Witness | None = None, read_kept: int = READ_KEPT
+    ) -> None:
+        self.index = CacheIndex(embedder.dimensions)
+        self._embedder = embedder
+        self._verifier = verifier
+        self._witness = witness
+        self._reader = Reader()
+        self._entries: dict[str, Entry] = {}
+        self._read: OrderedDict[str, Text] = OrderedDict()
+        self._read_kept = read_kept
+        self._views: dict[str, Vector] = {}
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def put(self, entry: Entry, vector: Vector | None = None, labels: frozenset[str] = frozenset()) -> None:
+        """Adds or replaces an entry; embeds its question unless its vector is given."""
+        self._drop_read(entry.id)
+        vector = vector if vector is not None else self._embed(entry.question)
+        self.index.add(entry.id, entry.scope, entry.question, vector, labels, entry.expires_ms)
+        self._entries[entry.id] = entry
+        if self._witness is not None:
+            self._views[entry.id] = self._witness.probabilities(vector).astype(np.float32)
+
+    def remove(self, entry_id: str) -> bool:
+        """Forgets an entry; False when it was not there."""
+        return self._forget(frozenset({entry_id})) > 0 if entry_id in self._entries else False
+
+    def remove_labelled(self, label: str) -> int:
+        """Forgets the entries with a label, such as "tag:prices"; returns how many."""
+        return self._forget(self.index.labelled(label))
+
+    def remove_scope(self, scope: str) -> int:
+        """Forgets the entries of a scope; returns how many."""
+        return self._forget(frozenset(i for i, entry in self._entries.items() if entry.scope == scope))
+
+    def expire(self, now_ms: int) -> int:
+        """Forgets what has expired; returns how many."""
+        gone = self.index.expire(now_ms)
+        return self._forget(gone)
+
+    @property
+    def entries(self) -> Mapping[str, Entry]:
+        """The live entries by id."""
+        return self._entries
+
+    def find(self, scope: str, text: str, now_ms: int, semantic: bool = True) -> Hit | Miss:
+        """The best entry of the scope that serves `text`, or a Miss that says which near ones were refused."""
+        exact = self.index.exact(scope, text)
+        if exact is not None and self._alive(exact, now_ms):
+            return Hit(exact, True, 1.0, 1.0, "the same question")
+        if not semantic or len(text) > TEXT_CHARS:
+            return Miss()
+        vector = self._embed(text)
+        near = [
+            (entry_id, cosine)
+            for entry_id, cosine in self.index.nearest(scope, vector, CANDIDATES)
+            if cosine >= LEAST_COSINE and self._alive(entry_id, now_ms)
+        ]
+        return self._judged(text, vector, near) if near else Miss((), vector)
+
+    def _judged(self, text: str, vector: Vector, near: list[tuple[str, float]]) -> Hit | Miss:
+        asked = self._reader.read(text)
+        view = self._witness.probabilities(vector) if self._witness is not None else None
+        best: Hit | None = None
+        refused: list[RefusedCandidate] = []
+        for entry_id, cosine in near:
+            verdict = self._verifier.verify(asked, self._text(entry_id), self._evidence(entry_id, cosine, view))
+            if not verdict.same:
+                refused.append(RefusedCandidate(entry_id, round(cosine, 4), round(verdict.score, 4), verdict.why))
+            elif best is None or verdict.score > best.score:
+                best = Hit(entry_id, False, round(cosine, 4), round(verdict.score, 4), verdict.why)
+        if best is None:
+            return Miss(tuple(refused), vector)
+        return Hit(best.entry_id, False, best.similarity, best.score, best.why, tuple(refused))
+
+    def _evidence(self, entry_id: str, cosine: float, view: Vector | None) -> Evidence:
+        other = self._views.get(entry_id)
+        if view is None or other is None:
+            return Evidence(cosine)
+        return Evidence(cosine, float(view @ other), len(view))
+
+    def _alive(self, entry_id: str, now_ms: int) -> bool:
+        expires_ms = self._entries[entry_id].expires_ms
+        return expires_ms == 0 or now_ms < expires_ms
+
+    def _embed(self, text: str) -> Vector:
+        return self._embedder.embed(text[:TEXT_CHARS])
+
+    def _text(self, entry_id: str) -> Text:
+        text = self._read.get(entry_id)
+        if text is None:
+            text = self._reader.read(self._entries[entry_id].question)
+            self._read[entry_id] = text
+            if len(self._read) > self._read_kept:
+                self._read.popitem(last=False)
+        else:
+            self._read.move_to_end(entry_id)
+        return text
+
+    def _forget(self, entry_ids: frozenset[str]) -> int:
+        for entry_id in entry_ids:
+            self.index.remove(entry_id)
+            self._entries.pop(entry_id, None)
+            self._views.pop(entry_id, None)
+            self._drop_read(entry_id)
+        return len(entry_ids)
+
+    def _drop_read(self, entry_id: str) -> None:
+        self._read.pop(entry_id, None)
