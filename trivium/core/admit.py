@@ -14,6 +14,7 @@ from trivium.core.near import hint, quoted
 from trivium.core.outcome import Reason, ReasonCode
 from trivium.core.policy import Endpoint, Policy, Target, TaskType, Tenant
 from trivium.core.prompt import prompt_bytes
+from trivium.core.quick import quick
 from trivium.core.request import OutputKind, Request, Role
 
 AUTO = "auto"
@@ -22,6 +23,7 @@ LONGEST_ID = 512
 HOTTEST = 2.0
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Admitted:
     """What a request asks for, with its names looked up. `task` is None when the classifier is to say it."""

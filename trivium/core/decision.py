@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import Enum
 
+from trivium.core.quick import quick
+
 
 class Source(Enum):
     """Where the candidates came from; the first that applies."""
@@ -25,6 +27,7 @@ class ForbiddenBy(Enum):
     DEADLINE = "deadline"
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Forbidden:
     """A candidate that was taken away, and why in words."""
@@ -34,6 +37,7 @@ class Forbidden:
     why: str
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Classification:
     """What the `auto` classifier says of a text. Confidence and complexity: 0..1."""
@@ -44,6 +48,7 @@ class Classification:
     novel: bool = False
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class DecisionLine:
     """What one stage had to say."""
@@ -52,6 +57,7 @@ class DecisionLine:
     text: str
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Decision:
     """The whole of a decision: with the request and the policy of that revision it can be recomputed."""

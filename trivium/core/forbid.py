@@ -11,6 +11,7 @@ from trivium.core.decision import Forbidden, ForbiddenBy
 from trivium.core.policy import Leg, Policy, Route, Target, TaskSpec, Tier
 from trivium.core.price import worst_case
 from trivium.core.prompt import answer_tokens_at, tokens_at
+from trivium.core.quick import quick
 from trivium.core.request import Request
 from trivium.core.slip import Facts, Health, TargetFacts
 from trivium.core.trail import Trail
@@ -18,6 +19,7 @@ from trivium.core.trail import Trail
 HEALTHY = TargetFacts()
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Case:
     """What the forbids look at. `spec` is the task's with the request's own wishes in it."""
@@ -27,13 +29,23 @@ class Case:
     prompt_tokens: int
     corpora: frozenset[str]
     ceiling_micro_dollars: int
+    restricted: bool
+    form: str
+    """Kind of output, as targets name it."""
+
+
+def case_of(
+    request: Request, spec: TaskSpec, prompt_tokens: int, corpora: frozenset[str], ceiling_micro_dollars: int
+) -> Case:
+    """Looks up once what every target is asked."""
+    return Case(request, spec, prompt_tokens, corpora, ceiling_micro_dollars, request.restricted, spec.output.kind.value)
 
 
 def allowed_for_good(route: Route, case: Case, policy: Policy, trail: Trail) -> Route:
     """The legs that may ever carry this request, in order; a cloud generator is replaced by a local one where privacy asks."""
     kept: list[Leg] = []
     for leg in route:
-        target = private(leg.target, case.request, policy)
+        target = private(leg.target, policy) if case.restricted else leg.target
         taken = for_good(target, case)
         if taken is not None:
             trail.forbid(taken)
@@ -55,9 +67,9 @@ def still_allowed(route: Route, case: Case, policy: Policy, trail: Trail) -> Rou
     return tuple(kept)
 
 
-def private(target: Target, request: Request, policy: Policy) -> Target:
-    """For a restricted request, the target with a local generator in the place of one in the cloud; else as it is."""
-    if not request.restricted or target.generator is None or target.generator.tier is not Tier.CLOUD:
+def private(target: Target, policy: Policy) -> Target:
+    """The target with a local generator in the place of one in the cloud; as it is when it has none in the cloud."""
+    if target.generator is None or target.generator.tier is not Tier.CLOUD:
         return target
     local = _local_generator(policy)
     return target if local is None else replace(target, generator=local)
@@ -65,7 +77,7 @@ def private(target: Target, request: Request, policy: Policy) -> Target:
 
 def for_good(target: Target, case: Case) -> Forbidden | None:
     """Privacy and capability, of the target and of who writes for it."""
-    if case.request.restricted and not _local(target):
+    if case.restricted and not _local(target):
         return Forbidden(target.name, ForbiddenBy.PRIVACY, "restricted requests never reach the cloud")
     if target.tier is Tier.RETRIEVAL:
         why = _unfit_for_retrieval(target, case) or _unfit(target, target.generator or target, case)
@@ -171,8 +183,8 @@ def _unfit(target: Target, writer: Target, case: Case) -> str:
     prompt = tokens_at(target, case.spec, case.prompt_tokens)
     if prompt + answer > writer.context_window:
         return f"about {prompt} tokens of prompt and {answer} of answer do not fit into {writer.context_window}"
-    if case.spec.output.kind.value not in writer.formats:
-        return f"does not write {case.spec.output.kind.value}"
+    if case.form not in writer.formats:
+        return f"does not write {case.form}"
     if case.request.tools and not (target.tools and writer.tools):
         return "does not take the caller's tools"
     return ""
@@ -183,4 +195,4 @@ def _gone(target: Target, case: Case, policy: Policy) -> Forbidden | None:
         if part.name not in policy.targets:
             return Forbidden(target.name, ForbiddenBy.CAPABILITY, f"the policy in force has no {part.name} any more")
     now = policy.targets[target.name]
-    return for_good(private(now, case.request, policy), case)
+    return for_good(private(now, policy) if case.restricted else now, case)

@@ -1,8 +1,10 @@
 """What attempts and requests end in."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
+from typing import Final
 
+from trivium.core.quick import quick
 from trivium.core.request import Identity, ToolCall
 
 
@@ -95,6 +97,7 @@ class ReasonCode(Enum):
     INTERNAL = "internal"
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Reason:
     """What was wrong, where, and what would be right."""
@@ -105,6 +108,7 @@ class Reason:
     hint: str = ""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Usage:
     """Tokens. Context, tool and cache tokens are parts of the input."""
@@ -129,6 +133,10 @@ class Usage:
         )
 
 
+NO_USAGE: Final = Usage()
+
+
+@quick
 @dataclass(frozen=True, slots=True)
 class Citation:
     """A passage that an answer stands on."""
@@ -139,6 +147,7 @@ class Citation:
     number: int = 0
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Answer:
     """A whole answer."""
@@ -156,6 +165,7 @@ class Answer:
     """Every passage that was in the prompt, cited or not."""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Fault:
     """Why no answer came."""
@@ -165,6 +175,7 @@ class Fault:
     retry_after_ms: int = 0
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class ToolUse:
     """A tool that the tier itself called for the model."""
@@ -176,6 +187,7 @@ class ToolUse:
     duration_ms: int
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What an attempt came back with. Instants are epoch ms."""
@@ -184,7 +196,7 @@ class Outcome:
     attempt: int
     target: str
     result: Answer | Fault
-    usage: Usage = field(default_factory=Usage)
+    usage: Usage = NO_USAGE
     cost_micro_dollars: int = 0
     started_ms: int = 0
     ended_ms: int = 0
@@ -195,6 +207,7 @@ class Outcome:
     instance: str = ""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """One call of one target, as the slip and the terminal remember it."""
@@ -206,7 +219,7 @@ class Attempt:
     verdict: Verdict = Verdict.OPEN
     fault: Fault | None = None
     confidence: float | None = None
-    usage: Usage = field(default_factory=Usage)
+    usage: Usage = NO_USAGE
     cost_micro_dollars: int = 0
     ttft_ms: int | None = None
     tpot_us: int | None = None
@@ -215,6 +228,7 @@ class Attempt:
     why: str = ""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class CacheNote:
     """Where a cached answer came from."""
@@ -228,6 +242,7 @@ class CacheNote:
     made_ms: int
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class RefusedCandidate:
     """A cached answer that was near and did not serve."""
@@ -238,6 +253,7 @@ class RefusedCandidate:
     why: str
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Terminal:
     """The one final response of a request. `tier` is finetuned, retrieval, cloud, cache, or empty without an answer."""
@@ -250,7 +266,7 @@ class Terminal:
     target: str = ""
     task_type: str = ""
     attempts: tuple[Attempt, ...] = ()
-    usage: Usage = field(default_factory=Usage)
+    usage: Usage = NO_USAGE
     cost_micro_dollars: int = 0
     all_cloud_micro_dollars: int = 0
     ttft_ms: int | None = None

@@ -8,14 +8,14 @@ from trivium.core import finish, walk
 from trivium.core.admit import Admitted, check_size, novel_task
 from trivium.core.candidates import Candidates, attributes_of, choose, draw_arm, experiment_for, patient
 from trivium.core.decision import Classification, Decision, Source
-from trivium.core.forbid import Case, allowed_for_good, allowed_for_now
+from trivium.core.forbid import allowed_for_good, allowed_for_now, case_of
 from trivium.core.outcome import Attempt, Reason, ReasonCode, RefusedCandidate
 from trivium.core.policy import Policy, Route, TaskSpec, TaskType
 from trivium.core.prompt import prompt_tokens
 from trivium.core.request import Priority, Request
 from trivium.core.scope import scope_of
 from trivium.core.slip import Arrival, CacheHit, CacheScope, Call, End, Facts, Journey, Step, Work
-from trivium.core.trail import CANDIDATES, FORBIDDEN, NAME_BYTES, Trail, clip, kept
+from trivium.core.trail import CANDIDATES, FORBIDDEN, Trail, kept, short
 
 
 class Plan:
@@ -39,7 +39,7 @@ class Plan:
         self.deadline_ms = min(own, arrival.deadline_ms) if arrival.deadline_ms else own
         spec = wished(request, self.task.spec)
         tokens = prompt_tokens(request, spec, admitted.size_bytes)
-        self.case = Case(request, spec, tokens, admitted.tenant.corpora, self.task.ceiling_micro_dollars)
+        self.case = case_of(request, spec, tokens, admitted.tenant.corpora, self.task.ceiling_micro_dollars)
         self.chosen = self._candidates()
         self.route = self.chosen.route
 
@@ -115,7 +115,7 @@ class Plan:
     # --- stage 5 -----------------------------------------------------------------------------------------------------
 
     def _cached(self) -> CacheHit | None:
-        scope = scope_of(self.request, self.case.spec, self.task.cache, self.route)
+        scope = scope_of(self.request, self.case.spec, self.task, self.route)
         if isinstance(scope, str):
             self.trail.say("cache", scope)
             return None
@@ -171,13 +171,13 @@ class Plan:
             policy_fingerprint=self.policy.fingerprint,
             source=self.chosen.source,
             task_type=self.case.spec.name,
-            rule=clip(self.chosen.rule, NAME_BYTES),
+            rule=short(self.chosen.rule),
             classification=self.classification,
             prompt_tokens=self.case.prompt_tokens,
-            candidates=tuple([clip(leg.target.name, NAME_BYTES) for leg in candidates[:CANDIDATES]]),
+            candidates=tuple([short(leg.target.name) for leg in candidates[:CANDIDATES]]),
             forbidden=tuple(self.trail.forbidden[:FORBIDDEN]),
-            experiment=clip(self.experiment, NAME_BYTES),
-            arm=clip(self.arm, NAME_BYTES),
+            experiment=short(self.experiment),
+            arm=short(self.arm),
             probability=self.probability,
             lines=kept(self.trail.lines),
         )

@@ -113,6 +113,8 @@ class TaskType:
     cache: CacheRule | None = None
     ceiling_micro_dollars: int = 0
     """A target whose worst case costs more is forbidden by money; 0: no ceiling."""
+    shape: str = ""
+    """Hash of what shapes the answers (`scope.shape_of` of spec and route), when the loader has taken it already."""
 
 
 class Op(Enum):

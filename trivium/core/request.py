@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import Enum
 
+from trivium.core.quick import quick
+
 
 class Role(Enum):
     """Who says a message."""
@@ -64,6 +66,7 @@ class OutputKind(Enum):
     JSON = "json"
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Identity:
     """The key of everything. Two tenants may use the same id."""
@@ -81,6 +84,7 @@ class Identity:
         return self.key if not self.replay else f"{self.key}#{self.replay}"
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class ToolCall:
     """The model asks for a tool; arguments are JSON text."""
@@ -90,6 +94,7 @@ class ToolCall:
     arguments_json: str
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class ToolSpec:
     """A tool of the caller's own; parameters are a JSON Schema as text."""
@@ -99,6 +104,7 @@ class ToolSpec:
     parameters_json: str
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Message:
     """One turn of the conversation."""
@@ -109,6 +115,7 @@ class Message:
     tool_call_id: str = ""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Output:
     """The form that the answer must have; the schema is JSON Schema as text, empty for any JSON."""
@@ -117,6 +124,7 @@ class Output:
     schema_json: str = ""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Request:
     """One thing to answer."""
@@ -154,7 +162,10 @@ class Request:
     @property
     def question(self) -> str:
         """The last thing the user said; what cache, classifier and retriever look at."""
-        return next((m.text for m in reversed(self.messages) if m.role is Role.USER), "")
+        for message in reversed(self.messages):
+            if message.role is Role.USER:
+                return message.text
+        return ""
 
     @property
     def restricted(self) -> bool:

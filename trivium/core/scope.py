@@ -6,33 +6,48 @@ form, lengths, corpus, and the targets that may write it), and the earlier turns
 
 from trivium.core import draw
 from trivium.core.outcome import Answer, Finish, Verdict
-from trivium.core.policy import CacheRule, Route, Target, TaskSpec
+from trivium.core.policy import CacheRule, Route, Target, TaskSpec, TaskType
 from trivium.core.request import CacheUse, Request, Role
 from trivium.core.slip import CacheScope, Journey
 
 
-def scope_of(request: Request, spec: TaskSpec, rule: CacheRule | None, route: Route) -> CacheScope | str:
-    """The scope, or in words why there is none."""
+def scope_of(request: Request, spec: TaskSpec, task: TaskType, route: Route) -> CacheScope | str:
+    """The scope, or in words why there is none. `spec` and `route`: the task's, or what this request makes of them."""
+    rule = task.cache
     why = _uncacheable(request, rule)
     if why or rule is None:
-        return why or "the task type is not cached"
-    shaping = (
-        request.identity.tenant,
-        request.subject if rule.by_subject else "",
-        (spec.name, spec.system, spec.output.kind.value, spec.output.schema_json, spec.max_output_tokens, spec.temperature),
-        (spec.corpus, spec.search_documents, spec.passages, spec.context_budget_tokens, spec.relevance_cut),
-        [_writer(leg.target) for leg in route],
-        [(m.role.value, m.text, m.tool_call_id, len(m.tool_calls)) for m in request.messages[:-1]],
-    )
+        return why
+    question = request.question
+    known = task.shape and spec is task.spec and same_targets(route, task.route)
+    shape = task.shape if known else shape_of(spec, route)
+    parts = [request.identity.tenant, request.subject if rule.by_subject else "", shape]
+    for message in request.messages[:-1]:
+        parts += (message.role.value, message.text, message.tool_call_id, str(len(message.tool_calls)))
     return CacheScope(
-        hash=draw.digest(shaping),
-        question=request.question,
+        hash=draw.digest(parts),
+        question=question,
         semantic=rule.semantic,
         read=request.cache is CacheUse.USE,
         write=True,
         ttl_s=rule.ttl_s,
         corpus=(request.corpus or rule.corpus) if rule.corpus else "",
     )
+
+
+def shape_of(spec: TaskSpec, route: Route) -> str:
+    """Hash of what shapes the answers: prompt, form, lengths, corpus, and the targets that may write them."""
+    return draw.digest((
+        (spec.name, spec.system, spec.output.kind.value, spec.output.schema_json, spec.max_output_tokens, spec.temperature),
+        (spec.corpus, spec.search_documents, spec.passages, spec.context_budget_tokens, spec.relevance_cut),
+        [_writers(leg.target) for leg in route],
+    ))  # fmt: skip
+
+
+def same_targets(one: Route, other: Route) -> bool:
+    """Whether two routes have the very same targets in the same order, whatever their bars."""
+    if one is other:
+        return True
+    return len(one) == len(other) and all(a.target is b.target for a, b in zip(one, other, strict=True))
 
 
 def writable(journey: Journey, answer: Answer) -> CacheScope | None:
@@ -63,6 +78,6 @@ def _uncacheable(request: Request, rule: CacheRule | None) -> str:
     return ""
 
 
-def _writer(target: Target) -> tuple[str, str, str, str]:
-    generator = target.generator
-    return target.name, target.model, target.adapter, "" if generator is None else f"{generator.name} {generator.model} {generator.adapter}"
+def _writers(target: Target) -> tuple[str, ...]:
+    own = ("target", target.name, target.model, target.adapter)
+    return own if target.generator is None else own + _writers(target.generator)

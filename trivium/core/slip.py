@@ -7,6 +7,7 @@ from enum import Enum
 from trivium.core.decision import Classification, Decision
 from trivium.core.outcome import Answer, Attempt, CacheNote, Outcome, RefusedCandidate, Terminal
 from trivium.core.policy import Route, Target, TaskSpec
+from trivium.core.quick import quick
 from trivium.core.request import Request
 
 
@@ -17,6 +18,7 @@ class ContentType(Enum):
     JSON = "application/json"
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class CacheScope:
     """Under what the cache is asked and written.
@@ -33,6 +35,7 @@ class CacheScope:
     corpus: str = ""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Journey:
     """The whole life of a request. On the wire: request + slip. Instants are epoch ms of the broker's clock."""
@@ -59,6 +62,7 @@ class Journey:
     """Slip fields of a newer writer, carried along untouched."""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Work:
     """What a tier is given: all it needs, and no policy."""
@@ -73,6 +77,7 @@ class Work:
 # --- steps ---------------------------------------------------------------------------------------------------------
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Call:
     """Ask this target; the attempt in the journey is open with this deadline."""
@@ -81,6 +86,7 @@ class Call:
     work: Work
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class End:
     """The journey is over. `write` is set when the answer may be put into the cache."""
@@ -109,6 +115,7 @@ class Health(Enum):
     """No pulse for a session timeout."""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class TargetFacts:
     """How a target is right now. Waits and latencies in ms."""
@@ -118,6 +125,7 @@ class TargetFacts:
     p95_ms: int = 0
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class CacheHit:
     """A cached answer that serves."""
@@ -127,6 +135,7 @@ class CacheHit:
     refused: tuple[RefusedCandidate, ...] = ()
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class CacheMiss:
     """Nothing serves; what was near and why it did not."""
@@ -144,6 +153,7 @@ def unclassified(_text: str) -> Classification | None:
     return None
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Facts:
     """All that a decision looks at beside request and policy. Pure given its two look-ups, which are asked at most
@@ -159,6 +169,7 @@ class Facts:
     """What a door's shared retry budget holds; added to the journey's own 0.2 when a last target fails transiently."""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Arrival:
     """How the request came in: what the door knows and the body does not say."""

@@ -17,9 +17,14 @@ CANDIDATES = 16
 
 def clip(text: str, limit: int) -> str:
     """At most `limit` bytes of UTF-8, with an ellipsis where something was cut."""
-    if (len(text) <= limit and text.isascii()) or byte_length(text) <= limit:
+    if byte_length(text) <= limit:
         return text
     return text.encode("utf-8", "replace")[: limit - 3].decode("utf-8", "ignore") + "..."
+
+
+def short(name: str) -> str:
+    """A name of at most NAME_BYTES."""
+    return name if len(name) <= NAME_BYTES // 4 else clip(name, NAME_BYTES)
 
 
 class Trail:
@@ -32,10 +37,10 @@ class Trail:
         self.forbidden: list[Forbidden] = []
 
     def say(self, stage: str, text: str) -> None:
-        self.lines.append(DecisionLine(stage, clip(text, LINE_BYTES)))
+        self.lines.append(DecisionLine(stage, text if len(text) <= LINE_BYTES // 4 else clip(text, LINE_BYTES)))
 
     def forbid(self, taken: Forbidden) -> None:
-        self.forbidden.append(Forbidden(clip(taken.target, NAME_BYTES), taken.by, clip(taken.why, LINE_BYTES)))
+        self.forbidden.append(Forbidden(short(taken.target), taken.by, clip(taken.why, LINE_BYTES)))
 
     def reasons(self) -> str:
         """All that was forbidden, in words."""

@@ -6,7 +6,7 @@ policy's attempt cap. Attempt deadlines of one journey only grow, and none passe
 
 from dataclasses import replace
 
-from trivium.core.forbid import Case, allowed_for_now, still_allowed
+from trivium.core.forbid import Case, allowed_for_now, case_of, still_allowed
 from trivium.core.outcome import Attempt, Fault, FaultKind, Outcome
 from trivium.core.policy import Policy, Route
 from trivium.core.slip import Call, Facts, Journey, Work
@@ -73,11 +73,11 @@ def again(journey: Journey, fault: Fault, trail: Trail, policy: Policy, facts: F
     return replace(journey, retry_tokens=max(0.0, journey.retry_tokens - RETRY))
 
 
-def case_of(journey: Journey, policy: Policy) -> Case:
+def case_now(journey: Journey, policy: Policy) -> Case:
     """What the forbids look at, from the slip and the policy in force now."""
     tenant = policy.tenants.get(journey.request.identity.tenant)
     task = policy.tasks.get(journey.task.name)
-    return Case(
+    return case_of(
         journey.request,
         journey.task,
         journey.decision.prompt_tokens,
@@ -101,6 +101,6 @@ def _narrowed(
 ) -> Route:
     if not legs:
         return ()
-    case = case_of(journey, policy)
+    case = case_now(journey, policy)
     kept = still_allowed(legs, case, policy, trail)
     return allowed_for_now(kept, case, journey.deadline_ms - facts.now_ms, facts, trail, last_hope)
