@@ -1,6 +1,5 @@
 """The way through the log: a request is published, its terminal is waited for, a cancel is written."""
 
-
 from aiokafka.errors import KafkaError
 from opentelemetry.context import Context
 from opentelemetry.trace import SpanKind, Tracer
@@ -36,7 +35,9 @@ _OUTCOME = (_PROTOBUF, (HEADER_SCHEMA, b"trivium.v1.OutcomeRecord"))
 class Log:
     """Submit, wait and cancel over Kafka."""
 
-    def __init__(self, producer: Producer, replies: Replies, policies: Policies, partitions: int, tracer: Tracer) -> None:
+    def __init__(
+        self, producer: Producer, replies: Replies, policies: Policies, partitions: int, tracer: Tracer
+    ) -> None:
         self._producer = producer
         self._replies = replies
         self._policies = policies
@@ -94,4 +95,6 @@ class Log:
             offset: int = (await self._producer.publish(record, timeout_ms)).offset
             return offset
         except KafkaError as error:
-            raise Unreachable(f"the broker did not confirm in {timeout_ms} ms ({type(error).__name__}): ask again") from error
+            raise Unreachable(
+                f"the broker did not confirm in {timeout_ms} ms ({type(error).__name__}): ask again"
+            ) from error

@@ -172,7 +172,9 @@ class Gateway(services_pb2_grpc.GatewayServicer):
         try:
             return request_from(flight.message)
         except BadRequest as error:
-            return refused_end(flight.identity, error.reason, self._parts.policies.current, self._parts.now_ms(), arrival)
+            return refused_end(
+                flight.identity, error.reason, self._parts.policies.current, self._parts.now_ms(), arrival
+            )
 
     def _arrival(self, context: Context, span: Span) -> Arrival:
         left = int(context.time_remaining() * 1000)
@@ -270,4 +272,6 @@ def _whole(terminal: outcome_pb2.Terminal) -> Iterator[Event]:
 
 
 def _missing(field: str) -> Reason:
-    return Reason(ReasonCode.MISSING_FIELD, f"the {field} is missing", field, "name it; the tenant is one of the policy's")
+    return Reason(
+        ReasonCode.MISSING_FIELD, f"the {field} is missing", field, "name it; the tenant is one of the policy's"
+    )

@@ -2,13 +2,19 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final
 
 from services.gateway.book import MakeEntry, no_entry
 from trivium.facts import FactSource, Policies
 from trivium.kafka.reader import ReaderOptions
 from trivium.process import Process
+from trivium.pulse import PulseView
 from trivium.settings import KafkaSettings
+
+_VIEW_WAIT_MS: Final = 250
+"""Pulses come every second: a view of them need not ask more often."""
+_START_MS: Final = 3_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,4 +30,7 @@ async def opened_views(
     process: Process, policies: Policies, kafka: KafkaSettings, reading: ReaderOptions, now_ms: Callable[[], int]
 ) -> AsyncIterator[Views]:
     """Follow what there is to follow; stops at the end."""
-    yield Views(FactSource(policies), no_entry)
+    pulses = PulseView(kafka.bootstrap, kafka.session_timeout_ms, replace(reading, fetch_max_wait_ms=_VIEW_WAIT_MS))
+    async with pulses:
+        await pulses.wait_caught_up(_START_MS)
+        yield Views(FactSource(policies, pulses), no_entry)
