@@ -27,7 +27,8 @@ STOP_WORDS: Final = _words(
 
 _WORD: Final = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
 _ASKED_SECTION: Final = re.compile(
-    r"(?:\b(?:section|sections|chapter|clause|paragraph|article|appendix|part|sec\.)|§+)\s*([A-Za-z]?\d+(?:\.\d+)*|[A-Z](?:\.\d+)*)\b",
+    r"(?:\b(?:sections?|chapters?|clauses?|paragraphs?|articles?|appendix|parts?|sec\.)\s+|§+\s*)"
+    r"([a-z]?\d+(?:\.\d+)*|[a-z](?:\.\d+)+)\b",
     re.IGNORECASE,
 )
 _BARE_SECTION: Final = re.compile(r"(?<![\w.])(\d+(?:\.\d+)+)(?![\w.])")
