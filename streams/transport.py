@@ -11,7 +11,7 @@ from faust.sensors import Monitor
 from faust.transport.drivers.aiokafka import Transport
 from yarl import URL
 
-from streams.consumer import SafeConsumer
+from streams.consumer import RECORDS_OF_AN_EVENT, SafeConsumer
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class AppOptions:
     heartbeat_ms: int = 3_000
     commit_every_ms: int = 200
     buffer: int = 16_384
-    """Events between fetching and the agent. A smaller one makes back-pressure pause the fetching."""
+    """Records between fetching and the agent; too few make back-pressure pause the fetching."""
     max_poll_records: int = 500
     datadir: str = ""
     """Empty: a temporary one; nothing of worth is kept there."""
@@ -78,7 +78,7 @@ def settings(options: AppOptions) -> Mapping[str, Any]:
         "broker_max_poll_records": options.max_poll_records,
         "broker_request_timeout": max(15.0, options.session_timeout_ms / 1000 + 1),
         "consumer_auto_offset_reset": "earliest",
-        "stream_buffer_maxsize": options.buffer,
+        "stream_buffer_maxsize": max(4, options.buffer // RECORDS_OF_AN_EVENT),
         "stream_wait_empty": False,
         "topic_allow_declare": False,
         "topic_disable_leader": True,
@@ -94,7 +94,7 @@ def settings(options: AppOptions) -> Mapping[str, Any]:
 
 
 def build_app(options: AppOptions) -> faust.App:
-    """An app whose consumer is safe. Agents are the caller's; their streams use `noack()` and `event.ack()`."""
+    """An app whose consumer is safe. Agents are the caller's; their streams use `noack()` and `records_of`."""
     app = faust.App(options.group, **settings(options))
     app.transport = SafeTransport(brokers(options.bootstrap), app, options.fetch_max_wait_ms)
     return app

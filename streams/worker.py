@@ -6,6 +6,7 @@
 
 import asyncio
 import logging
+import sys
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,8 +14,10 @@ from typing import Any, Final
 
 import faust
 from faust.app.base import BootStrategy
+from faust.types import EventT
 from mode import Service
 
+from streams.consumer import records_of
 from streams.effects import EffectOptions, Effects
 from streams.memory import Memory
 from streams.rebuild import Committed, RebuildOptions, owned_partitions, rebuild
@@ -28,7 +31,6 @@ from trivium.core.errors import TriviumError, Unreachable
 from trivium.kafka.outbox import Outbox
 from trivium.kafka.producer import Producer, ProducerOptions
 from trivium.kafka.reader import ReaderOptions
-from trivium.kafka.record import Delivered
 from trivium.kafka.topics import OUTCOMES, REQUESTS
 from trivium.process import Process
 from trivium.pulse import PulseWriter
@@ -52,6 +54,8 @@ class WorkerOptions:
 
     kafka: KafkaSettings
     router: RouterSettings
+    under_faust: bool = False
+    """Faust's own worker command runs the app: the crew itself says that it is ready, and ends the process when broken."""
 
 
 class Crew(Service):
@@ -87,7 +91,7 @@ class Crew(Service):
     async def on_start(self) -> None:
         """Bring up what the agent needs. Raises Unreachable when there is no broker."""
         self.broken = asyncio.get_running_loop().create_future()
-        await self._producer.start()
+        await self._connect()
         await self._knowledge.start()
         effects = Effects(
             EffectOptions(self._options.kafka.partitions, self._options.kafka.max_message_bytes), self._knowledge.entry
@@ -112,6 +116,17 @@ class Crew(Service):
         )
         watchdog.start()
         watchdog.barked.add_done_callback(self._future_failed)
+        if self._options.under_faust:
+            self._own(asyncio.create_task(self._serve_under_faust(), name="under-faust"), "the operations port")
+
+    async def _connect(self) -> None:
+        try:
+            await self._producer.start()
+        except Unreachable as error:
+            if not self._options.under_faust:
+                raise
+            print(f"trivium router: {error}", file=sys.stderr, flush=True)
+            raise SystemExit(2) from None
 
     async def on_stop(self) -> None:
         """Finish what is in the outbox, for a bounded time, and close everything."""
@@ -129,6 +144,8 @@ class Crew(Service):
             await self._outbox.stop()
         await self._knowledge.stop()
         await self._producer.stop()
+        if self._options.under_faust:
+            await self._process.close()
         if self.broken is not None and not self.broken.done():
             self.broken.cancel()
 
@@ -157,22 +174,24 @@ class Crew(Service):
         if not self._folded.is_set():
             _LOG.info("no partition came yet: another router may have all of them")
 
+    async def _serve_under_faust(self) -> None:
+        """What streams/__main__ does for `python -m streams`."""
+        await self.working()
+        await self._process.ready()
+        assert self.broken is not None
+        try:
+            await asyncio.shield(self.broken)
+        except Exception as error:
+            await self.app.crash(error)
+
     # --- events ----------------------------------------------------------------------------------------------------
 
-    def take(self, event: Any) -> None:
-        """One event of the agent's stream."""
-        message = event.message
-        record = Delivered(
-            message.topic,
-            message.partition,
-            message.offset,
-            int(message.timestamp * 1000 + 0.5),
-            message.key,
-            message.value,
-            message.headers or (),
-        )
+    def take(self, event: EventT[Any]) -> None:
+        """One event of the agent's stream: records of one partition."""
         assert self._router is not None
-        self._router.take(record, event.ack)
+        take = self._router.take
+        for record, done in records_of(event):
+            take(record, done)
 
     def _memory_of(self, partition: int) -> Memory | None:
         return None if self._router is None else self._router.memories.get(partition)
@@ -188,7 +207,8 @@ class Crew(Service):
 
     def agent_ended(self, error: BaseException | None) -> None:
         """The agent's body ended: without it nothing is decided."""
-        self.fail(error or Stalled("the agent ended"))
+        if not self.app.should_stop:
+            self.fail(error or Stalled("the agent ended"))
 
     # --- assignment ------------------------------------------------------------------------------------------------
 
