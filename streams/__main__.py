@@ -1,6 +1,7 @@
 """`python -m streams`: the router as a process of its own."""
 
 import asyncio
+import logging
 
 from streams.app import make
 from trivium.process import Process, run
@@ -9,6 +10,9 @@ from trivium.settings import KafkaSettings, RouterSettings
 
 async def main(process: Process) -> None:
     """Run until told to stop, or until the router cannot go on. Raises what an operator should read."""
+    quiet = max(logging.WARNING, logging.getLogger().level) if process.settings.log_level != "DEBUG" else logging.DEBUG
+    for name in ("faust", "mode"):
+        logging.getLogger(name).setLevel(quiet)
     app, crew = make(process)
     stopping = asyncio.create_task(process.stopping.wait(), name="stopping")
     try:

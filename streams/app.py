@@ -21,7 +21,7 @@ from trivium.process import Process
 from trivium.settings import KafkaSettings, ProcessSettings, RouterSettings, read
 
 
-def make(process: Process) -> tuple[faust.App, Crew]:
+def make(process: Process, under_faust: bool = False) -> tuple[faust.App, Crew]:
     """The app of one router process, with its crew. Raises BadSetting and BadPolicy."""
     kafka, router = read(KafkaSettings, process.environ), read(RouterSettings, process.environ)
     app = build_app(
@@ -35,7 +35,7 @@ def make(process: Process) -> tuple[faust.App, Crew]:
         )
     )
     knowledge = Knowledge(PolicyFile(process.settings.policy), kafka)
-    crew = Crew(app, process, knowledge, WorkerOptions(kafka, router))
+    crew = Crew(app, process, knowledge, WorkerOptions(kafka, router, under_faust))
     app.boot_strategy = CrewBoot(app, crew)
     agent_of(app, crew)
     return app, crew
@@ -51,7 +51,7 @@ def __getattr__(name: str) -> Any:
 def _from_environment() -> faust.App:
     try:
         process = Process("router", dict(os.environ), read(ProcessSettings, os.environ))
-        return make(process)[0]
+        return make(process, under_faust=True)[0]
     except TriviumError as error:
         _leave(str(error))
 
