@@ -6,9 +6,12 @@ import click
 
 from trivium.cli.log import find_terminal
 from trivium.cli.screen import console, json_option, kafka_option, print_json, run, settings
-from trivium.core.explain import explain, smallest_change
+from trivium.core.explain import explain
+from trivium.core.request import Sensitivity
+from trivium.core.whatif import Known, smallest_change
 from trivium.policy import load
 from trivium.settings import KafkaSettings, ProcessSettings, ToolSettings
+from trivium.v1 import records_pb2
 
 
 @click.command(epilog="Example: trivium why ticket-0017 --tenant acme")
@@ -30,3 +33,20 @@ def why(request_id: str, tenant: str | None, policy_path: Path | None, kafka: st
     for line in lines:
         console().print(line, markup=False)
     console().print(f"\nSmallest change: {change}", markup=False)
+
+
+def record_attributes(record: records_pb2.LedgerRecord) -> Known:
+    """What the ledger knows of a request."""
+    decision = record.decision
+    words = {word.value for word in Sensitivity}
+    return Known(
+        tenant=record.terminal.identity.tenant,
+        task_type=decision.task_type,
+        team=record.team,
+        application=record.application,
+        use_case=record.use_case,
+        user_tier=record.user_tier,
+        sensitivity=Sensitivity(record.sensitivity) if record.sensitivity in words else Sensitivity.INTERNAL,
+        tokens=decision.prompt_tokens,
+        complexity=decision.classification.complexity if decision.HasField("classification") else None,
+    )
