@@ -113,7 +113,7 @@ class LocalMesh:
             cloud=f"127.0.0.1:{cloud}",
             model_url=options.model_url or str(standins["tgi"]),
             cloud_url=options.cloud_url or str(standins["claude"]),
-            otlp=str(standins["spans_otlp"]) if options.traces else "",
+            otlp=f"http://{standins['spans_otlp']}" if options.traces else "",
             traces=str(standins["spans_http"]) if options.traces else "",
         )
 

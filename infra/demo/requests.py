@@ -27,10 +27,12 @@ class Asked:
     question: str
     value: bytes
     content_type: str
+    key: str
+    """`tenant/request id`; of what cannot be read, where its author meant it to go."""
 
     def record(self, partitions: int, trace: tuple[tuple[str, bytes], ...]) -> Record:
         """For trivium.requests, at its home."""
-        key = (self.identity.key if self.identity else f"line/{self.number}").encode()
+        key = self.key.encode()
         headers = ((HEADER_CONTENT_TYPE, self.content_type.encode()), (HEADER_SCHEMA, b"trivium.v1.Request"), *trace)
         return Record(REQUESTS, key, self.value, headers, partition_of(key, partitions))
 
@@ -45,12 +47,13 @@ def _asked(number: int, line: Mapping[str, Any]) -> Asked:
     kind = str(line["kind"])
     if "raw" in line or "raw_hex" in line:
         value = bytes.fromhex(line["raw_hex"]) if "raw_hex" in line else str(line["raw"]).encode()
-        return Asked(number, kind, None, "", value, str(line.get("content_type", "application/json")))
+        key = str(line.get("key", f"line/{number}"))
+        return Asked(number, kind, None, "", value, str(line.get("content_type", "application/json")), key)
     fields = {name: value for name, value in line.items() if name != "kind"}
     identity = Identity(str(fields["tenant"]), str(fields["id"]), int(fields.get("replay", 0)))
     text = json.dumps(fields, ensure_ascii=False).encode()
     question = str(fields.get("prompt", ""))
     if number % 2 or kind == "malformed":
-        return Asked(number, kind, identity, question, text, "application/json")
+        return Asked(number, kind, identity, question, text, "application/json", identity.key)
     message = json_format.ParseDict(fields, request_pb2.Request())
-    return Asked(number, kind, identity, question, message.SerializeToString(), "application/protobuf")
+    return Asked(number, kind, identity, question, message.SerializeToString(), "application/protobuf", identity.key)
