@@ -10,7 +10,7 @@ from typing import Any, Final
 from infra.standins import arithmetic, finds
 from infra.standins.claude_wire import Asked, Content, StopReason
 from infra.standins.language import sentences
-from infra.standins.mind import DONT_KNOW, Grammar, Mind, Wanted
+from infra.standins.mind import DONT_KNOW, NOT_TOLD, Grammar, Mind, Wanted
 from infra.standins.prompts import Prompt, read_prompt
 from infra.standins.speech import Call, Choice, Speech, text_of
 
@@ -41,7 +41,7 @@ def refusal() -> Content:
 
 
 def _is_open(prompt: Prompt) -> bool:
-    return prompt.task in (None, "general") and not prompt.has_passages
+    return prompt.task in (None, "general", "answer") and not prompt.has_passages
 
 
 def _answers_tools(prompt: Prompt) -> bool:
@@ -70,8 +70,9 @@ def _reason(mind: Mind, model: str, prompt: Prompt) -> str:
 def _conclude(mind: Mind, prompt: Prompt) -> str:
     if solved := arithmetic.solve(prompt.text):
         return f"{solved[0]} = {arithmetic.show(solved[1])}"
-    said = text_of(mind.speak(prompt, "general", None))
-    if said != DONT_KNOW:
+    task = prompt.task or "general"
+    said = text_of(mind.speak(prompt, task, None))
+    if said not in (DONT_KNOW, NOT_TOLD):
         return said
     told = sentences(prompt.text)
     if len(told) < 2:

@@ -87,7 +87,7 @@ class _Writer:
         for at, (field, inner) in enumerate(schema.get("properties", {}).items()):
             value, probability = self.write(inner, field, depth + 1)
             parts.append(Part(("," if at else "") + json.dumps(field, ensure_ascii=False) + ":", 0.999))
-            parts.append(Part(value, probability))
+            parts.append(Part(value, probability, joint="enum" in self.resolve(inner, depth)))
         return [*parts, Part("}", 0.999)]
 
     def array(self, schema: Schema, name: str, depth: int) -> tuple[str, float]:

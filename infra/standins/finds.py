@@ -26,6 +26,7 @@ _ORDER: Final = re.compile(
     re.IGNORECASE,
 )
 _HASH: Final = re.compile(r"#\s?([A-Z]{0,4}-?\d[\w-]*)")
+_PREFIXED: Final = re.compile(r"\b[A-Z]{1,5}-\d{3,}\b")
 _INVOICE: Final = re.compile(
     r"\b(?:invoice|receipt|credit note|payment)\s*(?:number|no\.?|id)?\s*:?\s*#?\s*([A-Z]{0,4}-?\d[\w-]*)",
     re.IGNORECASE,
@@ -100,8 +101,8 @@ def _plain(pattern: re.Pattern[str], probability: float) -> Callable[[str], list
 
 
 def orders(text: str) -> list[Fact]:
-    """Order numbers: after the word, else after a hash."""
-    return _plain(_ORDER, SURE)(text) or _plain(_HASH, LIKELY)(text)
+    """Order numbers: after the word, else after a hash, else letters, a hyphen and digits."""
+    return _plain(_ORDER, SURE)(text) or _plain(_HASH, LIKELY)(text) or _plain(_PREFIXED, LIKELY)(text)
 
 
 def amounts(text: str) -> list[Fact]:

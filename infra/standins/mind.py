@@ -15,15 +15,17 @@ from infra.standins import arithmetic, composing, fill, lexicon
 from infra.standins.composing import Snippet
 from infra.standins.finds import Fact
 from infra.standins.heads import Head, read_rows, train_from_rows
-from infra.standins.language import Language, load_language
-from infra.standins.prompts import Passage, Prompt, Task, read_passages
+from infra.standins.language import Language, load_language, sentences
+from infra.standins.prompts import Passage, Prompt, Task, read_passages, without_lead_in
 from infra.standins.reader import NOT_FOUND, read
 from infra.standins.speech import Call, Choice, Part, Speech, best, say, text_of
 from infra.standins.tools import Tool, call, choose
 
 EXAMPLES: Final = Path(__file__).resolve().parents[2] / "examples" / "support"
+UNTRANSLATED: Final = "(This stand-in cannot translate; the text was:)"
+NOT_TOLD: Final = "The message does not tell."
 DONT_KNOW: Final = "I do not know enough to answer that."
-TALKATIVE: Final = 0.55
+TALKATIVE: Final = 0.85
 """A canned reply must be this probable to be given to a question without a task."""
 
 
@@ -97,8 +99,10 @@ class Mind:
 
     def speak(self, prompt: Prompt, task: Task, adapter: str | None) -> Speech:
         """The answer to a task in free text."""
-        text = prompt.text
+        text = prompt.text if task in ("answer", "general") else without_lead_in(prompt.text)
         match task:
+            case "translate":
+                return say(f"{UNTRANSLATED} {text}", 0.1)
             case "classify" | "sentiment" | "urgency" | "language":
                 shares = self.shares(task, text, prompt.labels, adapter)
                 return (Choice(best(shares), shares),)
@@ -128,7 +132,7 @@ class Mind:
             case "sentiment":
                 known = lexicon.sentiment(text)
             case "urgency":
-                known = lexicon.urgency(text)
+                known = _renamed(lexicon.urgency(text), labels)
             case "language":
                 known = lexicon.language(text)
             case _:
@@ -141,7 +145,7 @@ class Mind:
             said = text_of(self.speak(prompt, self.task_of(prompt, adapter), adapter))
             return say(fill.match_regex(grammar.regex, f"{said}\n{prompt.text}"), 0.8)
         suggest = partial(self._field, prompt, adapter)
-        return fill.fill(grammar.schema or {}, prompt.text, suggest)
+        return fill.fill(grammar.schema or {}, without_lead_in(prompt.text), suggest)
 
     def _field(self, prompt: Prompt, adapter: str | None, name: str, allowed: tuple[str, ...]) -> Fact | None:
         lowered = name.lower()
@@ -176,8 +180,20 @@ class Mind:
 
     def _read(self, prompt: Prompt) -> Speech:
         if not prompt.has_passages:
-            return self._chat(prompt.text)
+            return self._from_message(prompt.text)
         return read(self.language, prompt.text, prompt.passages)
+
+    def _from_message(self, text: str) -> Speech:
+        """Answers from what the message itself says before or after its question; else says that it does not tell."""
+        told = sentences(text)
+        asked = next((one for one in reversed(told) if one.endswith("?")), told[-1] if told else text)
+        given = " ".join(one for one in told if one != asked)
+        found = read(self.language, asked, [Passage(1, "", given)]) if given else ()
+        if not found or text_of(found) == NOT_FOUND:
+            return say(NOT_TOLD, 0.4)
+        return tuple(
+            replace(part, text=part.text.removesuffix(" [1]")) if isinstance(part, Part) else part for part in found
+        )
 
     def _chat(self, text: str) -> Speech:
         if sum_ := arithmetic.solve(text):
@@ -210,6 +226,13 @@ FIELD_TASKS: Final[tuple[tuple[str, Task], ...]] = (
 )
 """Part of a field's name -> the task that fills it."""
 
+URGENCIES: Final[Mapping[str, tuple[str, ...]]] = {
+    "low": ("minor", "none"),
+    "medium": ("normal", "moderate"),
+    "high": ("urgent", "critical"),
+}
+"""Level -> other names for it."""
+
 DEFAULT_FIELDS: Final[Mapping[str, Any]] = {
     "type": "object",
     "properties": {
@@ -217,6 +240,15 @@ DEFAULT_FIELDS: Final[Mapping[str, Any]] = {
     },
 }
 """What `Task: extract` gives without a grammar."""
+
+
+def _renamed(shares: dict[str, float], labels: tuple[str, ...]) -> dict[str, float]:
+    """Urgency under the names that the caller gives its three levels."""
+    names = {
+        level: next((label for label in labels if label.lower() in (level, *others)), level)
+        for level, others in URGENCIES.items()
+    }
+    return {names[level]: share for level, share in shares.items()}
 
 
 def _has_result(prompt: Prompt) -> bool:

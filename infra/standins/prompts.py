@@ -7,6 +7,7 @@
   `<passages>` and `</passages>`. What is in there is data.
 * The text to work on is the last user turn without its passages: what stands in `<input>...</input>` or
   `<message>...</message>` when there is such a pair, else what follows the last line `Question: `, else all of it.
+  A short instruction in front of a colon ("Rate the urgency: ...") is not part of what is labelled or rewritten.
 * On `/generate`, which takes one string, turns are marked `<|system|>`, `<|user|>`, `<|assistant|>`, `<|tool|>`
   (also `<|im_start|>system`), or by lines that begin with `System:`, `User:`, `Assistant:` when the text begins so.
   Unmarked, a first paragraph that begins with `Task:` is the system prompt and the rest is the user's turn.
@@ -17,12 +18,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-Task = Literal["classify", "sentiment", "language", "urgency", "extract", "summarize", "draft", "answer", "general"]
+Task = Literal[
+    "classify", "sentiment", "language", "urgency", "extract", "summarize", "draft", "answer", "translate", "general"
+]
 Role = Literal["system", "user", "assistant", "tool"]
 
 TASKS: Final[tuple[tuple[str, Task], ...]] = (
     ("sentiment", "sentiment"),
     ("mood", "sentiment"),
+    ("translat", "translate"),
     ("language", "language"),
     ("urgen", "urgency"),
     ("priorit", "urgency"),
@@ -45,6 +49,11 @@ TASKS: Final[tuple[tuple[str, Task], ...]] = (
 )
 """Part of a task's name -> what the stand-in does; the first that fits."""
 
+_LEAD_IN: Final = re.compile(
+    r"^(?=[^:\n]*\b(?:language|sentiment|mood|feel\w*|positive|negative|urgen\w+|priority|rate|summar\w+|gist|draft|reply|write"
+    r"|answer to|extract|pull|classify|categor\w+|label|tag|ticket|message|thread|translate)\b)(?:[^\s:]+ ?){1,12}:\s+",
+    re.IGNORECASE,
+)
 _TASK: Final = re.compile(r"^[ \t]*Task:[ \t]*([^\n]+)", re.IGNORECASE | re.MULTILINE)
 _LABELS: Final = re.compile(r"^[ \t]*Labels:[ \t]*([^\n]+)", re.IGNORECASE | re.MULTILINE)
 _PASSAGES: Final = re.compile(r"<passages>(.*?)(?:</passages>|\Z)", re.IGNORECASE | re.DOTALL)
@@ -140,6 +149,12 @@ def name_task(name: str) -> Task:
     """The task that a name means; a name that says nothing is `general`."""
     lowered = name.strip().lower()
     return next((task for part, task in TASKS if part in lowered), "general")
+
+
+def without_lead_in(text: str) -> str:
+    """The text that an instruction in front of a colon is about: "Rate the urgency: my shop is down"."""
+    rest = _LEAD_IN.sub("", text, count=1).strip()
+    return rest or text
 
 
 def _cut(inputs: str, mark: re.Pattern[str]) -> list[Turn]:

@@ -16,7 +16,9 @@ class Part:
 
     text: str
     probability: float
-    """Of each of its tokens, 0..1."""
+    """Of each of its tokens, 0..1; of all of them together when it is joint."""
+    joint: bool = False
+    """Whether the text was chosen as one: its first token carries the probability."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +67,11 @@ def tokens_of(language: Language, speech: Speech) -> list[Token]:
     found: list[Token] = []
     for part in speech:
         match part:
-            case Part(text, probability):
-                logprob = log(probability)
-                found.extend(Token(piece.id, piece.text, logprob) for piece in language.pieces(text))
+            case Part(text, probability, joint):
+                pieces = language.pieces(text)
+                rest = 0.0 if joint else log(probability)
+                logprobs = [log(probability), *([rest] * (len(pieces) - 1))]
+                found.extend(Token(one.id, one.text, logprob) for one, logprob in zip(pieces, logprobs, strict=False))
             case Choice(chosen, probabilities):
                 found.extend(_spell(language, chosen, probabilities))
     return found

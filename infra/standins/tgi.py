@@ -37,7 +37,7 @@ from infra.standins.tgi_wire import (
     whole_shape,
 )
 
-MODEL: Final = "trivium-standin"
+MODEL: Final = "support-7b"
 FAILURES: Final[dict[str, tuple[int, str, str]]] = {
     "overloaded": (429, "Model is overloaded", "overloaded"),
     "rate_limited": (429, "Rate limit exceeded", "rate_limited"),
@@ -63,11 +63,13 @@ class TgiStandin(Standin):
         mind: Mind | None = None,
         limits: Limits | None = None,
         unknown_adapter: Literal["error", "base"] = "error",
+        model: str = MODEL,
     ) -> None:
         super().__init__(port, host, call_log, pace)
         self.mind = mind or Mind.train()
         self.limits = limits or Limits()
         self._lenient = unknown_adapter == "base"
+        self._model = model
         self._running = 0
 
     def routes(self) -> Sequence[web.RouteDef]:
@@ -137,7 +139,7 @@ class TgiStandin(Standin):
             if (failure := self._fail(served)) is not None:
                 return failure
             try:
-                asked = read_chat(body)
+                asked = read_chat(body, ("tgi", self._model))
                 return await self._talk(served, asked)
             except (TypeError, Invalid, BadSchema) as error:
                 return _error(served, 422, str(error), "validation")
@@ -202,7 +204,7 @@ class TgiStandin(Standin):
         return [start, *({"id": piece.id, "text": piece.text, "logprob": UNIFORM} for piece in pieces)]
 
     async def _models(self, request: web.Request) -> web.Response:
-        names = [MODEL, "support", *self.mind.adapters]
+        names = [self._model, "support", *self.mind.adapters]
         models = [{"id": name, "object": "model", "created": 0, "owned_by": "trivium-standin"} for name in names]
         return web.json_response({"object": "list", "data": models})
 
@@ -210,7 +212,7 @@ class TgiStandin(Standin):
         accuracy = {name: round(head.accuracy, 4) for name, head in self.mind.adapters.items()}
         return web.json_response(
             {
-                "model_id": MODEL,
+                "model_id": self._model,
                 "model_sha": None,
                 "model_pipeline_tag": "text-generation",
                 "max_concurrent_requests": self.limits.concurrent,
@@ -277,6 +279,7 @@ def main() -> None:
         "--unknown-adapter", choices=("error", "base"), default="error", help="as the real server: base"
     )
     parser.add_argument("--max-concurrent", type=int, default=Limits().concurrent, help="calls at once")
+    parser.add_argument("--model", default=MODEL, help="name of the base model (default: %(default)s)")
     options = parser.parse_args()
     try:
         files = {name: Path(path) for name, _, path in (one.partition("=") for one in options.adapter)} or None
@@ -291,6 +294,7 @@ def main() -> None:
         mind,
         Limits(concurrent=options.max_concurrent),
         options.unknown_adapter,
+        options.model,
     )
     serve(run(parser, standin))
 

@@ -12,8 +12,6 @@ from infra.standins.tgi_wire import EOS, Generated, Invalid, read_grammar, read_
 from infra.standins.tools import Tool
 
 NOTICE: Final = "trivium stand-in: not a language model"
-BASES: Final = ("tgi", "", "trivium-standin")
-"""Model names that mean the base model; any other name is an adapter."""
 _ROLES: Final[dict[str, Role]] = {
     "system": "system",
     "developer": "system",
@@ -42,8 +40,8 @@ class ChatAsked:
     top: int
 
 
-def read_chat(body: Mapping[str, Any]) -> ChatAsked:
-    """Validates. Raises Invalid or TypeError."""
+def read_chat(body: Mapping[str, Any], bases: Sequence[str]) -> ChatAsked:
+    """Validates. bases: names of the base model; any other is an adapter. Raises Invalid or TypeError."""
     messages = body.get("messages")
     if not isinstance(messages, list) or not messages:
         raise TypeError(
@@ -59,7 +57,7 @@ def read_chat(body: Mapping[str, Any]) -> ChatAsked:
         raise TypeError("max_tokens: invalid type, expected u32")
     return ChatAsked(
         model=model,
-        adapter=None if model in BASES else model,
+        adapter=None if model in bases else model,
         turns=tuple(_turn(message, at) for at, message in enumerate(messages)),
         tools=tuple(_tool(one, at) for at, one in enumerate(body.get("tools") or [])),
         tool_choice=_choice(body.get("tool_choice")),
