@@ -179,6 +179,8 @@ def _fault(error: Exception, begun: bool) -> Fault:
     if isinstance(error, GenerationError | IncompleteGenerationError):
         return Fault(FaultKind.UNAVAILABLE, f"the model server failed: {error}")
     if isinstance(error, TextGenerationError) and _response(error) is None:
+        if "rate limit" in str(error).lower():
+            return Fault(FaultKind.RATE_LIMITED, f"the model server says in mid-answer: {error}")
         return Fault(FaultKind.UNAVAILABLE, f"the model server says in mid-answer: {error}")
     if isinstance(error, InferenceTimeoutError | httpx.TimeoutException):
         return Fault(FaultKind.OVERDUE, "the model server did not answer in time")

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from opentelemetry.trace import Span, use_span
@@ -55,16 +55,23 @@ class Caller:
             return self.own(uncalled(work, FaultKind.REJECTED, sent))
         return None
 
+    def late(self, work: Work, queue_ms: int = 0) -> Outcome | None:
+        """The attempt's deadline has passed."""
+        past_ms = now_ms() - work.deadline_ms
+        if past_ms < 0:
+            return None
+        said = f"the attempt's deadline passed {past_ms} ms before the call"
+        return self.own(uncalled(work, FaultKind.LATE, said), queue_ms)
+
     def blocked(self, work: Work, queue_ms: int) -> Outcome | None:
-        """Why no call goes now: the deadline has passed, the breaker is open, the vendor asked us to wait."""
-        at_ms = now_ms()
-        if at_ms >= work.deadline_ms:
-            late = f"the attempt's deadline passed {at_ms - work.deadline_ms} ms before the call"
-            return self.own(uncalled(work, FaultKind.LATE, late), queue_ms)
-        fault = self.board.blocked(work.target.name, at_ms)
-        if fault is not None:
-            return self.own(uncalled(work, fault.kind, fault.message, fault.retry_after_ms), queue_ms)
-        return None
+        """Why no call goes now: the deadline has passed, the breaker is open, the vendor asked us to wait. None lets
+        one call go, so ask once a call."""
+        if (late := self.late(work, queue_ms)) is not None:
+            return late
+        fault = self.board.blocked(work.target.name, now_ms())
+        if fault is None:
+            return None
+        return self.own(uncalled(work, fault.kind, fault.message, fault.retry_after_ms), queue_ms)
 
     async def call(self, work: Work, tap: Tap, queue_ms: int, span: Span) -> Outcome:
         """Ask the generator until the deadline. Raises only CancelledError; `cancelled` then tells what was spent."""
@@ -99,8 +106,22 @@ class Caller:
         return self.own(_ended(work, tap, Fault(FaultKind.CANCELLED, "the caller gave up")), queue_ms)
 
     def own(self, outcome: Outcome, queue_ms: int = 0) -> Outcome:
-        """The outcome signed by this instance."""
-        return replace(outcome, queue_ms=queue_ms, instance=self.instance)
+        """The outcome signed by this instance. Built anew field by field: `replace` takes three times as long."""
+        return Outcome(
+            outcome.identity,
+            outcome.attempt,
+            outcome.target,
+            outcome.result,
+            outcome.usage,
+            outcome.cost_micro_dollars,
+            outcome.started_ms,
+            outcome.ended_ms,
+            outcome.ttft_ms,
+            outcome.tpot_us,
+            queue_ms,
+            outcome.tool_uses,
+            self.instance,
+        )
 
 
 def _ended(work: Work, tap: Tap, fault: Fault) -> Outcome:

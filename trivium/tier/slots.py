@@ -30,6 +30,7 @@ class Slots:
         self._main: dict[str, deque[Ticket]] = {}
         self._spare: dict[str, deque[Ticket]] = {}
         self._of_task: dict[str, int] = {}
+        self._handing_out = False
         self.running = 0
         """Slots in use."""
 
@@ -72,11 +73,18 @@ class Slots:
         self._hand_out()
 
     def _hand_out(self) -> None:
-        while self.running < self.total and (ticket := self._next()) is not None:
-            self.running += 1
-            self._of_task[ticket.task] = self._of_task.get(ticket.task, 0) + 1
-            ticket.granted = True
-            ticket.grant()
+        # A grant may end at once and release its slot: the loop below goes on with it, instead of another inside it.
+        if self._handing_out:
+            return
+        self._handing_out = True
+        try:
+            while self.running < self.total and (ticket := self._next()) is not None:
+                self.running += 1
+                self._of_task[ticket.task] = self._of_task.get(ticket.task, 0) + 1
+                ticket.granted = True
+                ticket.grant()
+        finally:
+            self._handing_out = False
 
     def _next(self) -> Ticket | None:
         for task, queue in self._main.items():

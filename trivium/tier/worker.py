@@ -1,9 +1,11 @@
 """The Kafka door of a tier: work records in, outcomes out, and nothing paid redone blindly.
 
-    claim -> decode -> (settled before: ack) -> slot -> guards -> started confirmed -> call
-          -> outcome confirmed -> settled confirmed -> ack
+    claim -> decode -> (settled before: ack) -> right to start -> `started` confirmed -> slot -> guards -> call
+          -> outcome confirmed -> `settled` confirmed -> ack
 
-A fixed number of runners, one a slot, does the calls; all else happens in callbacks of consumer and outbox."""
+A start is confirmed before its call, but not in the call's slot: a few starts (`ahead`) run ahead of the calls, so that
+slots never wait for the broker. A fixed number of runners, one a slot, does the calls; all else happens in callbacks of
+consumer and outbox."""
 
 import asyncio
 import logging
@@ -14,11 +16,11 @@ from functools import partial
 from typing import Final, Self
 
 from google.protobuf.message import DecodeError
-from opentelemetry.trace import INVALID_SPAN, Span, SpanKind
+from opentelemetry.trace import SpanKind
 
 from trivium import codec
 from trivium.core.errors import BadRequest
-from trivium.core.outcome import Fault, FaultKind, Outcome, Reason, ReasonCode
+from trivium.core.outcome import FaultKind, Outcome, Reason, ReasonCode
 from trivium.core.policy import OnAmbiguous
 from trivium.core.slip import Work
 from trivium.kafka import topics
@@ -26,20 +28,23 @@ from trivium.kafka.claim import Claim, GroupOptions
 from trivium.kafka.group import GroupConsumer, Partition
 from trivium.kafka.outbox import Outbox
 from trivium.kafka.reader import ReaderOptions, end_offsets, read_tail
-from trivium.kafka.record import Record
 from trivium.telemetry import names
 from trivium.telemetry.tracing import Tracing, context_from_headers, headers_from_context
 from trivium.tier import spans
 from trivium.tier.caller import Caller
+from trivium.tier.job import Job
 from trivium.tier.memory import AttemptKey, AttemptMemory
 from trivium.tier.meter import Tap, now_ms, uncalled
-from trivium.tier.records import KAFKA, MAX_STARTS, Headers, Writer, trace_of
-from trivium.tier.slots import Ticket
+from trivium.tier.records import KAFKA, MAX_STARTS, Writer
+from trivium.tier.slots import Slots, Ticket
 from trivium.v1 import journey_pb2
 
 _LOG = logging.getLogger(__name__)
 _GRACE_MS: Final = 30_000
 _ATTEMPT_CAP_MS: Final = 120_000
+_AHEAD: Final = 4
+_MOST_AHEAD: Final = 256
+"""Starts that may be written for each slot, and in all, before their calls: what a crash makes ambiguous at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,31 +59,6 @@ class WorkerOptions:
     drain_ms: int = 25_000
 
 
-class _Job:
-    """One attempt in hand. Several claims when its record came more than once."""
-
-    __slots__ = ("aside", "asked_ms", "claims", "execution", "key", "message", "ticket", "trace", "work")
-
-    def __init__(self, claim: Claim, key: AttemptKey, message: journey_pb2.Work, work: Work) -> None:
-        self.claims = [claim]
-        self.key = key
-        self.message = message
-        self.work = work
-        self.trace: Headers = trace_of(claim.record.headers)
-        self.asked_ms = now_ms()
-        self.execution = 0
-        self.aside: Record | None = None
-        self.ticket: Ticket | None = None
-
-    @property
-    def partition(self) -> int:
-        return self.claims[0].record.partition
-
-    @property
-    def lost(self) -> bool:
-        return all(claim.lost for claim in self.claims)
-
-
 class Worker:
     """Consumes the lanes of the caller's tier. `async with` it; then watch `failed`."""
 
@@ -90,10 +70,10 @@ class Worker:
         self._outbox = outbox
         self._tracing = tracing
         self._options = options
-        self._spare = topics.work(caller.tier, topics.Lane.SPARE)
         self._memory = AttemptMemory(options.horizon_ms)
-        self._open: dict[AttemptKey, _Job] = {}
-        self._granted: deque[_Job] = deque()
+        self._open: dict[AttemptKey, Job] = {}
+        self._starts = Slots(min(_MOST_AHEAD, _AHEAD * caller.slots.total))
+        self._granted: deque[Job] = deque()
         self._idle: deque[asyncio.Future[None]] = deque()
         self._runners: list[asyncio.Task[None]] = []
         self._consumer = GroupConsumer(
@@ -181,23 +161,14 @@ class Worker:
         if (known := self._open.get(key)) is not None:
             known.claims.append(claim)
             return
-        job = self._open[key] = _Job(claim, key, message, work)
+        job = self._open[key] = Job(claim, key, message, work)
         if (refused := self._caller.refused(work)) is not None:
-            self._finish(job, refused, called=False)
+            self._finish(job, refused)
             return
-        name = work.target.name
-        spare = claim.record.topic == self._spare
-        job.ticket = Ticket(work.task.name, work.task.slots, spare, partial(self._grant, job))
-        self._caller.board.queued(name, job.asked_ms)
-        self._caller.slots.ask(job.ticket)
-
-    def _grant(self, job: _Job) -> None:
-        self._granted.append(job)
-        while self._idle:
-            waiting = self._idle.popleft()
-            if not waiting.done():
-                waiting.set_result(None)
-                return
+        job.queued = True
+        self._caller.board.queued(work.target.name, job.asked_ms)
+        job.start = Ticket(work.task.name, work.task.slots, job.spare, partial(self._begin, job))
+        self._starts.ask(job.start)
 
     def _put_aside(self, claim: Claim, reason: Reason) -> None:
         record = claim.record
@@ -205,47 +176,43 @@ class Worker:
         self._caller.metrics.deadletter(reason.code.value)
         self._outbox.put([[self._writer.dead_letter(record, reason, now_ms())]], claim.ack)
 
-    # --- runners -----------------------------------------------------------------------------------------------------
+    # --- starts ------------------------------------------------------------------------------------------------------
 
-    async def _run(self) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            while not self._granted:
-                waiting = loop.create_future()
-                self._idle.append(waiting)
-                await waiting
-            job = self._granted.popleft()
-            try:
-                await self._serve(job)
-            except Exception as error:
-                _LOG.exception("%s: the worker failed", job.work.request.identity)
-                fault = f"the worker failed: {type(error).__name__}"
-                self._finish(job, self._caller.own(uncalled(job.work, FaultKind.INTERNAL, fault)), called=True)
-            finally:
-                if job.ticket is not None:
-                    self._caller.slots.release(job.ticket)
+    def _begin(self, job: Job) -> None:
+        """Write `started`, unless there will be no call."""
+        try:
+            starts = self._memory.starts(job.key)
+            if job.lost:
+                self._drop(job)
+            elif starts and (given_up := self._given_up(job, starts)) is not None:
+                job.execution = starts
+                self._finish(job, given_up)
+            elif (late := self._caller.late(job.work)) is not None:
+                self._finish(job, late)
+            else:
+                self._open_span(job)
+                job.execution = starts + 1
+                self._memory.start(job.key, job.execution)
+                started = self._writer.started(job.work, job.execution, job.partition, KAFKA, now_ms(), job.trace)
+                self._outbox.put([[started]], partial(self._started, job))
+        except Exception as error:
+            self._broken(job, error)
 
-    async def _serve(self, job: _Job) -> None:
-        at_ms = now_ms()
-        queue_ms = at_ms - job.asked_ms
-        name = job.work.target.name
-        self._caller.board.unqueued(name, queue_ms, at_ms)
-        self._caller.metrics.queue_wait(name, queue_ms)
-        if job.lost:
-            self._open.pop(job.key, None)
-            return
-        starts = self._memory.starts(job.key)
-        if starts and (given_up := self._given_up(job, starts)) is not None:
-            job.execution = starts
-            self._finish(job, given_up, called=True)
-        elif (blocked := self._caller.blocked(job.work, queue_ms)) is not None:
-            self._finish(job, blocked, called=False)
-        elif self._tracing.enabled:
-            await self._traced(job, starts + 1, queue_ms)
-        else:
-            await self._call(job, starts + 1, queue_ms, INVALID_SPAN)
+    def _started(self, job: Job) -> None:
+        """The start is in the log: the call may have a slot."""
+        task = job.work.task
+        job.call = Ticket(task.name, task.slots, job.spare, partial(self._grant, job))
+        self._caller.slots.ask(job.call)
 
-    def _given_up(self, job: _Job, starts: int) -> Outcome | None:
+    def _grant(self, job: Job) -> None:
+        self._granted.append(job)
+        while self._idle:
+            waiting = self._idle.popleft()
+            if not waiting.done():
+                waiting.set_result(None)
+                return
+
+    def _given_up(self, job: Job, starts: int) -> Outcome | None:
         """Work that was started before and never settled, when it may not be called once more."""
         work = job.work
         if starts >= MAX_STARTS:
@@ -260,55 +227,90 @@ class Worker:
             return self._caller.own(uncalled(work, FaultKind.AMBIGUOUS, said))
         return None
 
-    async def _traced(self, job: _Job, execution: int, queue_ms: int) -> None:
+    def _open_span(self, job: Job) -> None:
+        if not self._tracing.enabled:
+            return
         record = job.claims[0].record
-        tracer = self._tracing.tracer
-        span = tracer.start_span(names.SPAN_WORK, context_from_headers(record.headers), SpanKind.CONSUMER)
-        try:
-            spans.describe(span, job.work, KAFKA, self._caller.capture_prompts)
-            spans.describe_record(span, record, f"trivium-{self._caller.tier.value}")
-            job.trace = headers_from_context(span)
-            await self._call(job, execution, queue_ms, span)
-        finally:
-            span.end()
+        parent = context_from_headers(record.headers)
+        job.span = self._tracing.tracer.start_span(names.SPAN_WORK, parent, SpanKind.CONSUMER)
+        spans.describe(job.span, job.work, KAFKA, self._caller.capture_prompts)
+        spans.describe_record(job.span, record, f"trivium-{self._caller.tier.value}")
+        job.trace = headers_from_context(job.span)
 
-    async def _call(self, job: _Job, execution: int, queue_ms: int, span: Span) -> None:
-        work = job.work
-        job.execution = execution
-        self._memory.start(job.key, execution)
-        await self._confirmed(self._writer.started(work, execution, job.partition, KAFKA, now_ms(), job.trace))
-        if (late := now_ms() - work.deadline_ms) >= 0:
-            said = f"the attempt's deadline passed {late} ms ago, while its start was written"
-            outcome = self._caller.own(uncalled(work, FaultKind.LATE, said), queue_ms)
+    # --- calls -------------------------------------------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            while not self._granted:
+                waiting = loop.create_future()
+                self._idle.append(waiting)
+                await waiting
+            job = self._granted.popleft()
+            try:
+                await self._serve(job)
+            except Exception as error:
+                self._broken(job, error)
+
+    async def _serve(self, job: Job) -> None:
+        self._release(job.start)
+        job.start = None
+        waited_ms = now_ms() - job.asked_ms
+        if job.lost:
+            self._drop(job)
+        elif (blocked := self._caller.blocked(job.work, waited_ms)) is not None:
+            self._finish(job, blocked)
         else:
-            outcome = await self._caller.call(work, Tap(), queue_ms, span)
-        self._finish(job, outcome, called=True)
+            self._unqueue(job)
+            self._finish(job, await self._caller.call(job.work, Tap(), waited_ms, job.span), counted=True)
 
-    async def _confirmed(self, record: Record) -> None:
-        """Wait until the broker has it. Not bounded here: the outbox fails, and with it the process, when it cannot."""
-        confirmed = asyncio.get_running_loop().create_future()
-        self._outbox.put([[record]], partial(_resolve, confirmed))
-        await confirmed
-
-    def _finish(self, job: _Job, outcome: Outcome, called: bool) -> None:
+    def _finish(self, job: Job, outcome: Outcome, counted: bool = False) -> None:
         """Write the outcome, then `settled` when a start was written, then acknowledge."""
+        self._leave(job)
+        if not counted:
+            self._caller.metrics.attempt(outcome)
+            spans.note_outcome(job.span, outcome, self._caller.capture_prompts)
         stages = [[self._writer.outcome(job.message, outcome, job.trace)]]
         if job.aside is not None:
             stages[0].append(job.aside)
-        if called and job.execution:
+        if job.execution:
             settled = self._writer.settled(job.work, outcome, job.execution, job.partition, KAFKA, job.trace)
             stages.append([settled])
-        if not called and isinstance(outcome.result, Fault):
-            self._caller.metrics.attempt(outcome)
         self._outbox.put(stages, partial(self._done, job))
 
-    def _done(self, job: _Job) -> None:
+    def _done(self, job: Job) -> None:
+        job.span.end()
         self._memory.settle(job.key, now_ms())
         self._open.pop(job.key, None)
         for claim in job.claims:
             claim.ack()
 
+    def _drop(self, job: Job) -> None:
+        """Another worker has its partition now."""
+        self._leave(job)
+        job.span.end()
+        self._open.pop(job.key, None)
 
-def _resolve(confirmed: asyncio.Future[None]) -> None:
-    if not confirmed.done():
-        confirmed.set_result(None)
+    def _broken(self, job: Job, error: Exception) -> None:
+        _LOG.error("%s: the worker failed", job.work.request.identity, exc_info=error)
+        said = f"the worker failed: {type(error).__name__}"
+        self._finish(job, self._caller.own(uncalled(job.work, FaultKind.INTERNAL, said)))
+
+    def _leave(self, job: Job) -> None:
+        """Out of every queue and slot."""
+        self._unqueue(job)
+        self._release(job.start)
+        if job.call is not None:
+            self._caller.slots.release(job.call)
+        job.start = job.call = None
+
+    def _release(self, start: Ticket | None) -> None:
+        if start is not None:
+            self._starts.release(start)
+
+    def _unqueue(self, job: Job) -> None:
+        if job.queued:
+            job.queued = False
+            name, at_ms = job.work.target.name, now_ms()
+            self._caller.board.unqueued(name, at_ms - job.asked_ms, at_ms)
+            self._caller.metrics.queue_wait(name, at_ms - job.asked_ms)
