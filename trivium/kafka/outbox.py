@@ -13,6 +13,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final, Protocol, Self
@@ -31,12 +32,7 @@ from trivium.kafka.record import Record
 
 _LOG = logging.getLogger(__name__)
 
-_NEVER: Final = (
-    MessageSizeTooLargeError,
-    RecordListTooLargeError,
-    InvalidTopicError,
-    TopicAuthorizationFailedError,
-)
+_NEVER: Final = (MessageSizeTooLargeError, RecordListTooLargeError, InvalidTopicError, TopicAuthorizationFailedError)
 _PASSING: Final = (KafkaError, OSError, TimeoutError)
 _REPLACEMENTS: Final = 2
 _GATHER_S: Final = 0.003
@@ -335,11 +331,9 @@ class Outbox:
 
     async def _gather(self) -> None:
         """While a batch flies a broker takes no other: let the next ones grow. A lone record never waits."""
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(_GATHER_S):
                 await self._moved.wait()
-        except TimeoutError:
-            pass
 
     async def _launch(self, lane: _Lane) -> None:
         queue, limit = lane.queue, len(lane.queue)
