@@ -36,7 +36,7 @@ SERVER_OPTIONS: Final[Options] = (
     ("grpc.keepalive_time_ms", 2 * KEEPALIVE_MS),
     ("grpc.keepalive_timeout_ms", 5_000),
     ("grpc.keepalive_permit_without_calls", 1),
-    ("grpc.http2.min_recv_ping_interval_without_data_ms", KEEPALIVE_MS // 2),
+    ("grpc.http2.min_ping_interval_without_data_ms", KEEPALIVE_MS // 2),
     ("grpc.http2.max_pings_without_data", 0),
 )
 
