@@ -40,6 +40,9 @@ _STOPWORDS: Final = (
 STOPWORDS: Final = frozenset(_STOPWORDS.split())
 _WORD: Final = re.compile(r"[^\W_]+(?:['’][^\W_]+)?", re.UNICODE)
 _SENTENCE_END: Final = re.compile(r"(?<=[.!?])[\"')\]]*\s+(?=[\"'(\[]?[A-Z0-9À-Þ`*])|\n+")
+_HEADING: Final = re.compile(r"^(#{1,6} .*)$", re.MULTILINE)
+_WRAP: Final = re.compile(r"(?<=[^\n])\n(?!\s*(?:\n|[-*+>|#]|\d+[.)]\s|```|[\w ]{1,20}:\s))")
+"""A line's end inside a paragraph: not before an empty line, a list item, a heading, a table row or a speaker."""
 _SUFFIXES: Final = ("ations", "ation", "ings", "ing", "edly", "ed", "ies", "ers", "er", "es", "ly", "s")
 
 
@@ -147,4 +150,8 @@ def content_stems(text: str) -> frozenset[str]:
 
 def sentences(text: str) -> list[str]:
     """The sentences of a text; list items and headings count as sentences of their own."""
-    return [part.strip() for part in _SENTENCE_END.split(text) if part and part.strip()]
+    return [
+        part.strip()
+        for part in _SENTENCE_END.split(_WRAP.sub(" ", _HEADING.sub(r"\1\n\n", text)))
+        if part and part.strip()
+    ]

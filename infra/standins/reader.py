@@ -18,7 +18,7 @@ from infra.standins.prompts import Passage
 from infra.standins.speech import Part, Speech, logistic, say
 
 BAR: Final = 0.36
-"""Score below which a sentence is not an answer; set on the questions of tests/unit/test_standin_reader.py."""
+"""Score below which a sentence is not an answer; set on the questions of tests/unit/test_standin_answers.py."""
 STEEPNESS: Final = 11.0
 NOT_FOUND: Final = "The documents do not say."
 MOST: Final = 3

@@ -7,7 +7,7 @@ import pytest
 
 from trivium.rpc.channels import CHANNEL_OPTIONS, SERVER_OPTIONS, Options
 
-QUICKER = 100
+QUICKER = 200
 """All times of both sides are divided by it, so that their proportions are tested in a second."""
 
 
@@ -22,5 +22,5 @@ async def test_an_idle_channel_stays_open() -> None:
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=quicker(CHANNEL_OPTIONS)) as channel:
         await channel.channel_ready()
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(channel.wait_for_state_change(grpc.ChannelConnectivity.READY), 1.5)
+            await asyncio.wait_for(channel.wait_for_state_change(grpc.ChannelConnectivity.READY), 2.5)
     await server.stop(None)
