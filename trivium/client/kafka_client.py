@@ -1,0 +1,260 @@
+"""The log, as a Python product sees it: publish a request, await its first terminal."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Self
+
+from google.protobuf import json_format
+from opentelemetry.context import Context
+from opentelemetry.trace import NoOpTracer, SpanKind, Tracer
+
+from trivium.client.requests import Asked, message_of
+from trivium.codec import decode_terminal, identity_from
+from trivium.core.errors import BadRequest, Unreachable
+from trivium.core.outcome import Reason, ReasonCode, Terminal
+from trivium.core.partition import home
+from trivium.core.request import Identity
+from trivium.core.slip import ContentType
+from trivium.kafka.outbox import Outbox
+from trivium.kafka.producer import Producer, ProducerOptions
+from trivium.kafka.reader import ReaderOptions, Tail
+from trivium.kafka.record import Delivered, Record
+from trivium.kafka.topics import HEADER_CONTENT_TYPE, HEADER_REPLAY, HEADER_SCHEMA, PARTITIONS, REQUESTS, RESPONSES
+from trivium.telemetry.names import (
+    MESSAGING_DESTINATION,
+    MESSAGING_OPERATION,
+    MESSAGING_PARTITION,
+    MESSAGING_SYSTEM,
+    REQUEST_ID,
+    SPAN_PUBLISH,
+    TENANT,
+)
+from trivium.telemetry.tracing import NO_CONTEXT, headers_from_context, trace_id_of
+from trivium.v1 import request_pb2
+
+_REMEMBERED: Final = 100_000
+_SCHEMA: Final = (HEADER_SCHEMA, b"trivium.v1.Request")
+
+Key = tuple[bytes, bytes]
+"""tenant/id, replay."""
+
+
+@dataclass(frozen=True, slots=True)
+class KafkaClientOptions:
+    """Times are ms."""
+
+    partitions: int = PARTITIONS
+    content_type: ContentType = ContentType.PROTOBUF
+    in_flight: int = 2_000
+    """Unanswered requests at most; `publish` waits for room. The embedded broker keeps 5 MB a partition only."""
+    timeout_ms: int = 120_000
+    """How long a terminal is waited for."""
+    fetch_max_wait_ms: int = 10
+    connect_timeout_ms: int = 8_000
+    max_record_bytes: int = 1_000_000
+
+
+class Pending:
+    """A published request; awaiting it gives the first terminal. Raises TimeoutError when none came in time,
+    Unreachable when the broker is gone, BadRequest when the record is too large for it."""
+
+    def __init__(self, message: request_pb2.Request, identity: Identity, trace_id: str) -> None:
+        self.identity = identity
+        self.trace_id = trace_id
+        """32 hex digits; empty without a tracer."""
+        self.message = message
+        self.future: asyncio.Future[Terminal] = asyncio.get_running_loop().create_future()
+        self.timer: asyncio.TimerHandle | None = None
+
+    def __await__(self) -> Generator[Any, None, Terminal]:
+        return asyncio.shield(self.future).__await__()
+
+    @property
+    def done(self) -> bool:
+        """Whether it has ended."""
+        return self.future.done()
+
+    def end(self, result: Terminal | Exception) -> None:
+        """Give whoever waits the result; the first counts."""
+        if self.timer is not None:
+            self.timer.cancel()
+        if self.future.done():
+            return
+        if isinstance(result, Exception):
+            self.future.set_exception(result)
+            # Nobody may be waiting: an exception that is never looked at would be a warning at the end.
+            self.future.exception()
+        else:
+            self.future.set_result(result)
+
+
+class KafkaClient:
+    """Publishes for one tenant and reads one reply topic; `async with` it.
+
+    What repeats is harmless: the same identity published again joins the first, and only the first terminal counts
+    (`duplicates` counts the others)."""
+
+    def __init__(
+        self,
+        bootstrap: str,
+        tenant: str,
+        reply_topic: str = RESPONSES,
+        *,
+        options: KafkaClientOptions | None = None,
+        tracer: Tracer | None = None,
+    ) -> None:
+        self._options = chosen = options or KafkaClientOptions()
+        self._tenant = tenant
+        self._tracer = tracer or NoOpTracer()
+        self._producer = Producer(
+            bootstrap,
+            ProducerOptions(max_record_bytes=chosen.max_record_bytes, start_timeout_ms=chosen.connect_timeout_ms),
+        )
+        reading = ReaderOptions(fetch_max_wait_ms=chosen.fetch_max_wait_ms, start_timeout_ms=chosen.connect_timeout_ms)
+        self._replies = Tail(bootstrap, reply_topic, self._take, from_beginning=False, options=reading)
+        self._reply_topic = reply_topic
+        self._outbox: Outbox | None = None
+        self._pending: dict[Key, Pending] = {}
+        self._room = asyncio.Semaphore(chosen.in_flight)
+        self._answered: OrderedDict[Key, None] = OrderedDict()
+        self.duplicates = 0
+        """Terminals that came for an identity after its first."""
+
+    async def __aenter__(self) -> Self:
+        await self._producer.start()
+        try:
+            self._replies.start()
+            if not await self._replies.wait_caught_up(self._options.connect_timeout_ms):
+                raise Unreachable(f"the reply topic {self._reply_topic} cannot be read")
+            self._outbox = Outbox(self._producer, self._too_large)
+            self._outbox.start()
+            self._outbox.failed.add_done_callback(self._broker_lost)
+        except BaseException:
+            await self.close()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Stop; what is unanswered raises Unreachable for whoever still awaits it."""
+        if self._outbox is not None:
+            await self._outbox.stop()
+        await self._replies.stop()
+        await self._producer.stop()
+        for pending in list(self._pending.values()):
+            self._end(pending, Unreachable(f"the client was closed before {pending.identity} was answered"))
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that were published and are not answered."""
+        return len(self._pending)
+
+    async def publish(self, asked: Asked, *, parent: Context = NO_CONTEXT, timeout_ms: int | None = None) -> Pending:
+        """Publish a request at its home; returns when there was room for it. Await the result for the terminal.
+
+        Raises BadRequest when its identity is in flight with another body, TimeoutError when no room came."""
+        message = message_of(asked, self._tenant)
+        identity = identity_from(message)
+        key = _key(identity)
+        patience_ms = timeout_ms or self._options.timeout_ms
+        known = self._joined(key, message) or await self._after_room(key, message, patience_ms)
+        if known is not None:
+            return known
+        partition = home(identity.key, self._options.partitions)
+        span = self._tracer.start_span(SPAN_PUBLISH, parent, SpanKind.PRODUCER)
+        if span.is_recording():
+            span.set_attributes({
+                TENANT: identity.tenant, REQUEST_ID: identity.id, MESSAGING_SYSTEM: "kafka", MESSAGING_OPERATION: "send",
+                MESSAGING_DESTINATION: REQUESTS, MESSAGING_PARTITION: str(partition),
+            })  # fmt: skip
+        pending = self._pending[key] = Pending(message, identity, trace_id_of(span))
+        pending.timer = asyncio.get_running_loop().call_later(patience_ms / 1000, self._expire, pending)
+        record = Record(REQUESTS, key[0], self._encode(message), self._headers(headers_from_context(span)), partition)
+        self._box().put(((record,),), span.end)
+        return pending
+
+    async def ask(self, asked: Asked, *, parent: Context = NO_CONTEXT, timeout_ms: int | None = None) -> Terminal:
+        """Publish and await, in one."""
+        return await (await self.publish(asked, parent=parent, timeout_ms=timeout_ms))
+
+    async def send_raw(self, value: bytes, key: bytes | None = None, content_type: str = "") -> None:
+        """Publish bytes as they are, for what is not a request (yet); returns when the broker has them. A dead letter
+        or a refusal is the answer to what cannot be read."""
+        headers = ((HEADER_CONTENT_TYPE, content_type.encode()),) if content_type else ()
+        await self._producer.publish(Record(REQUESTS, key, value, headers), self._options.connect_timeout_ms)
+
+    async def _after_room(self, key: Key, message: request_pb2.Request, patience_ms: int) -> Pending | None:
+        """None when there is room; else somebody published the same meanwhile."""
+        async with asyncio.timeout(patience_ms / 1000):
+            await self._room.acquire()
+        known = self._joined(key, message)
+        if known is not None:
+            self._room.release()
+        return known
+
+    def _joined(self, key: Key, message: request_pb2.Request) -> Pending | None:
+        known = self._pending.get(key)
+        if known is not None and known.message != message:
+            what = f"{known.identity} is in flight with another body"
+            raise BadRequest(Reason(ReasonCode.ID_REUSED, what, "id", "a new id for a new request"), known.identity)
+        return known
+
+    def _take(self, record: Delivered) -> None:
+        key = (record.key or b"", record.header(HEADER_REPLAY) or b"0")
+        pending = self._pending.get(key)
+        if pending is None:
+            self.duplicates += key in self._answered
+            return
+        kind = record.header(HEADER_CONTENT_TYPE)
+        try:
+            self._end(pending, decode_terminal(record.value or b"", kind.decode() if kind else None))
+        except (ValueError, BadRequest) as error:
+            self._end(pending, Unreachable(f"the terminal of {pending.identity} cannot be read: {error}"))
+        self._answered[key] = None
+        if len(self._answered) > _REMEMBERED:
+            self._answered.popitem(last=False)
+
+    def _end(self, pending: Pending, result: Terminal | Exception) -> None:
+        if self._pending.pop(_key(pending.identity), None) is not None:
+            self._room.release()
+        pending.end(result)
+
+    def _expire(self, pending: Pending) -> None:
+        self._end(pending, TimeoutError(f"no terminal for {pending.identity} in time; it may still come"))
+
+    def _too_large(self, record: Record, error: BaseException) -> Sequence[Record]:
+        for key, pending in list(self._pending.items()):
+            if key[0] == record.key:
+                hint = f"at most {self._options.max_record_bytes} bytes"
+                reason = Reason(
+                    ReasonCode.PROMPT_TOO_LARGE, f"the broker refuses the record: {error}", "messages", hint
+                )
+                self._end(pending, BadRequest(reason, pending.identity))
+        return ()
+
+    def _broker_lost(self, failed: "asyncio.Future[None]") -> None:
+        if failed.cancelled():
+            return
+        for pending in list(self._pending.values()):
+            self._end(pending, Unreachable(str(failed.exception())))
+
+    def _encode(self, message: request_pb2.Request) -> bytes:
+        if self._options.content_type is ContentType.JSON:
+            return json_format.MessageToJson(message, preserving_proto_field_name=True, indent=None).encode()
+        return message.SerializeToString()
+
+    def _headers(self, trace: tuple[tuple[str, bytes], ...]) -> tuple[tuple[str, bytes], ...]:
+        return ((HEADER_CONTENT_TYPE, self._options.content_type.value.encode()), _SCHEMA, *trace)
+
+    def _box(self) -> Outbox:
+        if self._outbox is None:
+            raise Unreachable("the client is not open: use it with `async with`")
+        return self._outbox
+
+
+def _key(identity: Identity) -> Key:
+    return identity.key.encode(), b"%d" % identity.replay
