@@ -23,5 +23,5 @@ async def test_an_idle_channel_stays_open() -> None:
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=quicker(CHANNEL_OPTIONS, "grpc.keepalive_time_ms")) as channel:
         await channel.channel_ready()
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(channel.wait_for_state_change(grpc.ChannelConnectivity.READY), 2.5)
+            await asyncio.wait_for(channel.wait_for_state_change(grpc.ChannelConnectivity.READY), 4.5)
     await server.stop(None)
