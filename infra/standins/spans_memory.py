@@ -1,5 +1,6 @@
 """The last spans, serialised, found again by trace and searched from the newest backwards."""
 
+import re
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -10,6 +11,8 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 KEPT: Final = 200_000
+_DERIVED: Final = ("error", "span.kind")
+_NUMBER: Final = re.compile(r"-?\d+(\.\d+)?(e[+-]?\d+)?|true|false|[\[{].*", re.DOTALL)
 KINDS: Final[Mapping[int, str]] = {1: "internal", 2: "server", 3: "client", 4: "producer", 5: "consumer"}
 
 
@@ -88,12 +91,12 @@ class SpanMemory:
 
     def search(self, query: Query) -> list[bytes]:
         """Ids of traces with a span that fits, those that were added to last first."""
-        needles = [value.encode() for value in query.tags.values() if not _may_be_a_number(value)]
+        filters: dict[int, _Filter | None] = {}
         found: list[bytes] = []
         for trace_id in reversed(self._traces):
             if len(found) >= query.limit:
                 break
-            if any(_fits(stored, query, needles) for stored in self._traces[trace_id]):
+            if any(_fits(stored, query, filters) for stored in self._traces[trace_id]):
                 found.append(trace_id)
         return found
 
@@ -138,28 +141,44 @@ def attributes(pairs: Iterable[KeyValue]) -> dict[str, Any]:
     return {pair.key: plain(pair.value) for pair in pairs}
 
 
-def _may_be_a_number(value: str) -> bool:
-    """Numbers and booleans are not stored as their text, so a search in the raw bytes would miss them."""
-    return value in ("true", "false") or value.lstrip("-").replace(".", "", 1).replace("e", "", 1).isalnum()
+@dataclass(frozen=True, slots=True)
+class _Filter:
+    """What is asked of the spans of one origin, after what the origin itself answers."""
+
+    tags: tuple[tuple[str, str], ...]
+    needles: tuple[bytes, ...]
+    """Bytes without which a serialised span cannot fit: looked for before it is parsed."""
 
 
-def _fits(stored: Stored, query: Query, needles: list[bytes]) -> bool:
-    if stored.origin.service != query.service:
-        return False
-    shared = {name: as_text(value) for name, value in stored.origin.tags}
-    if not all(needle in stored.raw or needle.decode() in shared.values() for needle in needles if needle):
+def _filter(origin: Origin, query: Query) -> _Filter | None:
+    """None: no span of this origin can fit."""
+    if origin.service != query.service:
+        return None
+    shared = {name: as_text(value) for name, value in origin.tags}
+    tags = tuple((name, value) for name, value in query.tags.items() if shared.get(name) != value)
+    names = [name for name, _ in tags if name not in _DERIVED]
+    # Numbers and booleans are not stored as their text.
+    texts = [value for name, value in tags if name not in _DERIVED and not _NUMBER.fullmatch(value)]
+    wanted = (*names, *texts, *([query.operation] if query.operation else []))
+    return _Filter(tags, tuple(one.encode() for one in wanted))
+
+
+def _fits(stored: Stored, query: Query, filters: dict[int, _Filter | None]) -> bool:
+    key = id(stored.origin)
+    if key not in filters:
+        filters[key] = _filter(stored.origin, query)
+    wanted = filters[key]
+    if wanted is None or not all(needle in stored.raw for needle in wanted.needles):
         return False
     span = stored.span()
     if query.operation and span.name != query.operation:
         return False
     if not query.start_us <= span.start_time_unix_nano // 1_000 <= query.end_us:
         return False
-    return all(_tagged(span, shared, name, value) for name, value in query.tags.items())
+    return all(_tagged(span, name, value) for name, value in wanted.tags)
 
 
-def _tagged(span: Span, shared: Mapping[str, str], name: str, value: str) -> bool:
-    if shared.get(name) == value:
-        return True
+def _tagged(span: Span, name: str, value: str) -> bool:
     if name == "error":
         return (span.status.code == Status.STATUS_CODE_ERROR) == (value == "true")
     if name == "span.kind":
