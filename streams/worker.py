@@ -285,7 +285,6 @@ def agent_of(app: faust.App, crew: Crew) -> Any:
     return app.agent(app.topic(REQUESTS, OUTCOMES, value_type=bytes, key_type=bytes, internal=False), name="router")(route)
 
 
-
 class CrewBoot(BootStrategy):
     """Faust's own order of services, with the crew before all of them."""
 
