@@ -102,7 +102,7 @@ class SpanStore(Standin):
             query = _query(request)
         except ValueError as error:
             return _wrong(400, str(error))
-        found = self.memory.search(query)
+        found = await self.memory.search(query)
         return _data([trace_shape(trace_id, self.memory.trace(trace_id)) for trace_id in found])
 
     async def _trace(self, request: web.Request) -> web.Response:

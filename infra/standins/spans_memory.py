@@ -1,5 +1,6 @@
 """The last spans, serialised, found again by trace and searched from the newest backwards."""
 
+import asyncio
 import re
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Mapping
@@ -11,6 +12,8 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 KEPT: Final = 200_000
+AT_ONCE: Final = 200
+"""Traces searched before others run."""
 _DERIVED: Final = ("error", "span.kind")
 _NUMBER: Final = re.compile(r"-?\d+(\.\d+)?(e[+-]?\d+)?|true|false|[\[{].*", re.DOTALL)
 KINDS: Final[Mapping[int, str]] = {1: "internal", 2: "server", 3: "client", 4: "producer", 5: "consumer"}
@@ -89,14 +92,17 @@ class SpanMemory:
         """The spans of a trace in the order in which they came; empty when there is none."""
         return list(self._traces.get(trace_id, ()))
 
-    def search(self, query: Query) -> list[bytes]:
-        """Ids of traces with a span that fits, those that were added to last first."""
+    async def search(self, query: Query) -> list[bytes]:
+        """Ids of traces with a span that fits, those that were added to last first. Lets others run in between: a
+        search that finds nothing takes half a second for 200,000 spans."""
         filters: dict[int, _Filter | None] = {}
         found: list[bytes] = []
-        for trace_id in reversed(self._traces):
+        for at, trace_id in enumerate(list(reversed(self._traces))):
+            if at % AT_ONCE == AT_ONCE - 1:
+                await asyncio.sleep(0)
             if len(found) >= query.limit:
                 break
-            if any(_fits(stored, query, filters) for stored in self._traces[trace_id]):
+            if any(_fits(stored, query, filters) for stored in self._traces.get(trace_id, ())):
                 found.append(trace_id)
         return found
 
