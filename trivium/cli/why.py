@@ -12,6 +12,7 @@ from trivium.core.whatif import Known, smallest_change
 from trivium.policy import load
 from trivium.settings import KafkaSettings, ProcessSettings, ToolSettings
 from trivium.v1 import records_pb2
+from trivium.v1.records_pb2 import LedgerRecord
 
 
 @click.command(epilog="Example: trivium why ticket-0017 --tenant acme")
@@ -26,7 +27,7 @@ def why(request_id: str, tenant: str | None, policy_path: Path | None, kafka: st
     terminal, decision, record = run(find_terminal(at, request_id, tenant or settings(ToolSettings).tenant))
     policy = load(policy_path or Path(settings(ProcessSettings).policy))
     lines = explain(decision, terminal)
-    change = smallest_change(record_attributes(record), decision, terminal, policy)
+    change = smallest_change(_known(record), decision, terminal, policy)
     if as_json:
         print_json({"request": str(terminal.identity), "lines": list(lines), "smallest_change": change})
         return
@@ -49,4 +50,21 @@ def record_attributes(record: records_pb2.LedgerRecord) -> Known:
         sensitivity=Sensitivity(record.sensitivity) if record.sensitivity in words else Sensitivity.INTERNAL,
         tokens=decision.prompt_tokens,
         complexity=decision.classification.complexity if decision.HasField("classification") else None,
+    )
+
+
+def _known(record: LedgerRecord) -> Known:
+    decision = record.decision
+    classified = decision.classification if decision.HasField("classification") else None
+    return Known(
+        tenant=record.terminal.identity.tenant,
+        task_type=decision.task_type,
+        team=record.team,
+        application=record.application,
+        use_case=record.use_case,
+        user_tier=record.user_tier,
+        sensitivity=Sensitivity(record.sensitivity or Sensitivity.INTERNAL.value),
+        tokens=decision.prompt_tokens,
+        complexity=classified.complexity if classified else None,
+        novel=bool(classified and classified.novel),
     )

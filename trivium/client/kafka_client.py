@@ -149,6 +149,11 @@ class KafkaClient:
             self._end(pending, Unreachable(f"the client was closed before {pending.identity} was answered"))
 
     @property
+    def room(self) -> int:
+        """Unanswered requests at most."""
+        return self._options.in_flight
+
+    @property
     def in_flight(self) -> int:
         """Requests that were published and are not answered."""
         return len(self._pending)
