@@ -92,6 +92,7 @@ class Engine:
             confidence=0.0 if reply.finish is Finish.REFUSAL else confidence(reply.tokens, output),
             finish=reply.finish,
             model=reply.model,
+            not_found=bool(found) and not passages,
             sources=sources,
         )
 
