@@ -13,17 +13,17 @@ from pathlib import Path
 from milvus_lite.adapter.grpc.server import start_server_in_thread
 from milvus_lite.exceptions import DataDirLockedError
 
-LOCK_PATIENCE_S = 3.0
+LOCK_PATIENCE_S = 2.0
 """A process that was killed a moment ago may still hold the folder."""
 
 
-def main(folder: str) -> int:
-    """Serves `folder` on a free port of the loopback interface."""
+def main(folder: str, port: int = 0) -> int:
+    """Serves `folder` on the loopback interface; port 0 is any free one."""
     for stop in (signal.SIGINT, signal.SIGTERM):
         signal.signal(stop, signal.SIG_IGN)
     try:
         Path(folder).parent.mkdir(parents=True, exist_ok=True)
-        server, database, port = _start(folder)
+        server, database, port = _start(folder, port)
     except Exception as error:
         print(json.dumps({"error": _sentence(error)}), flush=True)
         return 1
@@ -34,11 +34,11 @@ def main(folder: str) -> int:
     return 0
 
 
-def _start(folder: str):  # type: ignore[no-untyped-def]  # milvus_lite has no types
+def _start(folder: str, port: int):  # type: ignore[no-untyped-def]  # milvus_lite has no types
     until = time.monotonic() + LOCK_PATIENCE_S
     while True:
         try:
-            return start_server_in_thread(folder, host="127.0.0.1", port=0)
+            return start_server_in_thread(folder, host="127.0.0.1", port=port)
         except DataDirLockedError:
             if time.monotonic() > until:
                 raise
@@ -52,4 +52,4 @@ def _sentence(error: Exception) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main(sys.argv[1], *map(int, sys.argv[2:])))

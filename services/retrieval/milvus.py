@@ -40,7 +40,7 @@ class Place:
     uri: str
     token: str = ""
     lanes: int = 8
-    """Calls at once. Milvus Lite computes in one interpreter: more than two only make each other wait."""
+    """Calls at once. Milvus Lite computes in one interpreter: many only make each other wait."""
 
 
 def warm() -> None:
@@ -135,6 +135,12 @@ class Milvus:
     async def flush(self) -> None:
         """Seals what was written: Milvus Lite searches unsealed rows 20 times slower."""
         await self._run(lambda: self._client.flush(self.collection, timeout=WRITE_MS / 1000), WRITE_MS)
+        await self.warm_up()
+
+    async def warm_up(self) -> None:
+        """One search for nobody, so that no caller is the one for whom Milvus Lite builds its indexes (0.1-0.6 s)."""
+        vector = np.full(self._dimensions, self._dimensions**-0.5, dtype=np.float32)
+        await self._run(functools.partial(self._search, "", "", vector, "warm", 1), WRITE_MS)
 
     async def everything(self, collection: str) -> list[dict[str, Any]]:
         """All rows of another collection of ours without their vectors, for a new embedder."""
@@ -147,12 +153,24 @@ class Milvus:
         from pymilvus import MilvusException
 
         try:
-            async with self._lane, asyncio.timeout(timeout_ms / 1000 + 0.5):
-                return await asyncio.get_running_loop().run_in_executor(self._pool, call)
+            async with asyncio.timeout(timeout_ms / 1000 + 0.5), self._lane:
+                return await asyncio.get_running_loop().run_in_executor(self._pool, self._loaded, call)
         except TimeoutError:
             raise VendorFault(Fault(FaultKind.UNAVAILABLE, f"Milvus did not answer in {timeout_ms} ms")) from None
         except MilvusException as error:
             raise VendorFault(Fault(FaultKind.UNAVAILABLE, f"Milvus: {_sentence(error)}")) from error
+
+    def _loaded(self, call: Callable[[], T]) -> T:
+        """The call; once more after loading when the server was started again, which releases its collections."""
+        from pymilvus import MilvusException
+
+        try:
+            return call()
+        except MilvusException as error:
+            if not any(word in str(error.message) for word in ("not loaded", "'released'")):
+                raise
+            self._client.load_collection(self.collection, timeout=WRITE_MS / 1000)
+            return call()
 
     def _connect(self) -> None:
         from pymilvus import MilvusClient

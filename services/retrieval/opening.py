@@ -22,7 +22,8 @@ _LOG = logging.getLogger(__name__)
 
 PREFIX: Final = "trivium_passages_"
 SCHEMA: Final = "1"
-LITE_LANES: Final = 2
+LITE_LANES: Final = 4
+"""Measured: 1, 2, 4 and 8 give 104, 97, 106 and 82 searches/s at 2,000 passages, 176, 185, 236 and 192 at 300."""
 _BATCH: Final = 256
 
 
@@ -67,6 +68,7 @@ async def _connected(place: Place, embedding: Embedding) -> AsyncIterator[Milvus
             _LOG.warning("Milvus at %s is older than 2.5 and has no BM25: passages are found by vectors alone", place.uri)
         await store.open(collection_of(embedding.fingerprint, store.mode))
         await move_all(store, embedding)
+        await store.warm_up()
         yield store
     finally:
         await store.close()
