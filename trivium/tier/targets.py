@@ -127,6 +127,9 @@ class TargetBoard:
 
     def _record(self, target: str, known: _Known, ok: bool, now_ms: int) -> None:
         before = known.breaker.state
+        if ok and before is State.CLOSED and all(went_well for _, went_well in known.breaker.recent):
+            # The usual case: nothing to remember, and no window to rebuild at every call.
+            return
         known.breaker = breaker.record(known.breaker, ok, now_ms)
         self._tell(target, before, known.breaker.state)
 
