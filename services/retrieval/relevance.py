@@ -22,7 +22,7 @@ from services.retrieval.terms import named_sections, section_word, without_secti
 
 DEFAULT_CUT: Final = 0.25
 """When the request and the task type name none. Of the demo's 50 questions about the documents all have a passage above it,
-of its 170 other requests one in twenty."""
+11 of its 175 other requests have one (0.20: 50 and 42, 0.30: 48 and 5)."""
 NEAR_BEST: Final = 0.55
 NAMED_SECTION: Final = 0.8
 """Least relevance of a passage whose section the question names; coverage adds the rest."""
