@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from infra.standins.language import Language, Vector
 
 Matrix = NDArray[np.float64]
-RIDGES: Final = (0.03, 0.1, 0.2, 0.4, 0.8, 1.5, 3.0)
-SHARPNESSES: Final = tuple(float(x) for x in np.geomspace(1.0, 40.0, 24))
+RIDGES: Final = (0.3, 1.0, 2.0, 4.0, 7.0, 12.0, 20.0)
+SHARPNESSES: Final = tuple(float(x) for x in np.geomspace(1.0, 80.0, 28))
 
 
 @dataclass(frozen=True, slots=True)
