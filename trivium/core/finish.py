@@ -1,6 +1,5 @@
 """Stage 9: the terminal, whichever way a journey ends. Money and tokens are sums over the attempts, tools included."""
 
-from dataclasses import replace
 from typing import Final
 
 from trivium.core import price
@@ -20,6 +19,7 @@ from trivium.core.outcome import (
 )
 from trivium.core.policy import Policy
 from trivium.core.prompt import estimate_tokens
+from trivium.core.quick import replace
 from trivium.core.request import Identity, Request
 from trivium.core.scope import writable
 from trivium.core.slip import Arrival, CacheHit, CacheScope, End, Journey

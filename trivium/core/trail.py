@@ -1,10 +1,10 @@
 """What the stages say, collected into a decision of bounded size."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from trivium.core.decision import Decision, DecisionLine, Forbidden
 from trivium.core.prompt import byte_length
+from trivium.core.quick import replace
 
 LINE_BYTES = 220
 NAME_BYTES = 96

@@ -4,11 +4,11 @@ An attempt may take 60 % of what is left when something follows it, all of it wh
 policy's attempt cap. Attempt deadlines of one journey only grow, and none passes the journey's own.
 """
 
-from dataclasses import replace
 
 from trivium.core.forbid import Case, allowed_for_now, case_of, still_allowed
 from trivium.core.outcome import Attempt, Fault, FaultKind, Outcome
 from trivium.core.policy import Policy, Route
+from trivium.core.quick import replace
 from trivium.core.slip import Call, Facts, Journey, Work
 from trivium.core.trail import Trail, extended
 
