@@ -12,18 +12,24 @@ from trivium.codec.request import identity_to
 from trivium.core.outcome import Outcome, Reason
 from trivium.core.request import Identity, Request
 from trivium.core.slip import End, Journey
+from trivium.v1 import outcome_pb2
 from trivium.v1 import records_pb2 as pb
 
 
-def ledger_record(end: End, door: str) -> pb.LedgerRecord:
-    """One per terminal. The answer's text stays out: the ledger keeps 30 days and more readers."""
-    terminal = terminal_to(end.terminal)
-    if terminal.HasField("answer"):
-        terminal.answer.ClearField("text")
-        terminal.answer.ClearField("tool_calls")
+def ledger_record(end: End, door: str, made: outcome_pb2.Terminal | None = None) -> pb.LedgerRecord:
+    """One per terminal. The answer's text stays out: the ledger keeps 30 days and more readers.
+
+    `made`: the terminal's message when it is at hand, which spares a conversion; it is copied."""
     record = pb.LedgerRecord(
-        role="terminal", terminal=terminal, decision=decision_to(end.decision), door=door, at_ms=end.terminal.ended_ms
+        role="terminal",
+        terminal=terminal_to(end.terminal) if made is None else made,
+        decision=decision_to(end.decision),
+        door=door,
+        at_ms=end.terminal.ended_ms,
     )
+    if record.terminal.HasField("answer"):
+        record.terminal.answer.ClearField("text")
+        record.terminal.answer.ClearField("tool_calls")
     _who(record, end.request)
     return record
 
