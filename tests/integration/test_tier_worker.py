@@ -110,11 +110,11 @@ async def mesh() -> AsyncIterator[Mesh]:
 
 
 @asynccontextmanager
-async def worker(mesh: Mesh, generator: Generator, slots: int = 4, max_bytes: int = 1_000_000) -> AsyncIterator[Worker]:
+async def worker(mesh: Mesh, generator: Generator, slots: int = 4, max_bytes: int = 1_000_000, drain_ms: int = 2_000) -> AsyncIterator[Worker]:
     """A running cloud worker."""
     caller = Caller(Tier.CLOUD, generator, "cloud-1", Metrics(), Slots(slots))
     writer = Writer(Tier.CLOUD, "cloud-1", PARTITIONS, max_bytes)
-    options = WorkerOptions(mesh.broker.bootstrap, GroupOptions(commit_every_ms=20, session_timeout_ms=1_500, heartbeat_ms=300), drain_ms=2_000)
+    options = WorkerOptions(mesh.broker.bootstrap, GroupOptions(commit_every_ms=20, session_timeout_ms=1_500, heartbeat_ms=300), drain_ms=drain_ms)
     async with (
         Producer(mesh.broker.bootstrap) as producer,
         Outbox(producer, on_refused) as outbox,
@@ -267,3 +267,26 @@ async def test_many_records_all_come_back(mesh: Mesh) -> None:
     async with worker(mesh, Parrot(), slots=16):
         found = await mesh.outcomes(300)
     assert len({outcome.outcome.identity.id for _, outcome in found}) == 300
+
+
+async def test_what_is_in_hand_is_finished_before_leaving(mesh: Mesh) -> None:
+    gate, parrot = asyncio.Event(), Parrot()
+    parrot.wait = gate
+    await mesh.publish(record(work("one")))
+    async with worker(mesh, parrot):
+        await mesh.attempts(1)
+        asyncio.get_running_loop().call_later(0.2, gate.set)
+    assert len(await mesh.outcomes(1)) == 1
+    assert [attempt.state for attempt in await mesh.attempts(2)] == ["started", "settled"]
+
+
+async def test_what_could_not_be_finished_is_done_by_the_next_one(mesh: Mesh) -> None:
+    first, second = Parrot(wait=asyncio.Event()), Parrot()
+    await mesh.publish(record(work("one", deadline_ms=now_ms() + 30_000)))
+    async with worker(mesh, first, drain_ms=100):
+        await mesh.attempts(1)
+    async with worker(mesh, second):
+        [(_, outcome)] = await mesh.outcomes(1)
+        attempts = await mesh.attempts(3)
+    assert outcome.outcome.answer.text == "Is one there?"
+    assert [(a.state, a.execution) for a in attempts] == [("started", 1), ("started", 2), ("settled", 2)]

@@ -47,11 +47,6 @@ class Meter:
         if isinstance(emit, Tap):
             emit.meter = self
 
-    @property
-    def listening(self) -> bool:
-        """Somebody wants the text as it comes."""
-        return not (self._emit is emit_nothing or (isinstance(self._emit, Tap) and self._emit._emit is emit_nothing))
-
     def token(self, delta: str = "") -> None:
         """A piece of the answer came; empty when it is not to be shown yet (a tool call, JSON to be checked)."""
         self._last_ns = time.monotonic_ns()

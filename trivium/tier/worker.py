@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from types import TracebackType
 from typing import Final, Self
 
 from google.protobuf.message import DecodeError
@@ -89,8 +90,9 @@ class Worker:
         await self.start()
         return self
 
-    async def __aexit__(self, *_: object) -> None:
-        await self.stop()
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        # Whoever leaves by an error has lost the broker: nothing that is in hand could be finished.
+        await self.stop(self._options.drain_ms if kind is None else 0)
 
     @property
     def failed(self) -> asyncio.Future[None]:
@@ -113,9 +115,9 @@ class Worker:
             await self._stop_runners()
             raise
 
-    async def stop(self) -> None:
-        """Take nothing more, finish what is in hand within the drain time, leave the group."""
-        if not await self._consumer.drain(self._options.drain_ms):
+    async def stop(self, drain_ms: int) -> None:
+        """Take nothing more, finish what is in hand within `drain_ms`, leave the group."""
+        if not await self._consumer.drain(drain_ms):
             _LOG.warning("%d attempts are given up; they come again", len(self._open))
         await self._stop_runners()
         await self._consumer.stop()
