@@ -5,7 +5,7 @@ knows nothing of topics, documents or permissions: the view above decides which 
 """
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from typing import Final, Protocol
@@ -79,6 +79,14 @@ class Miss:
     vector: Vector | None = field(default=None, compare=False)
 
 
+Barred = Callable[[str], str]
+"""Why an entry (by its id) may not serve now, in words; empty when it may. Asked only of entries that would."""
+
+
+def _nothing_barred(_entry_id: str) -> str:
+    return ""
+
+
 def shipped_verifier() -> Verifier:
     """The verifier that comes with Trivium, trained on examples/support/pairs.jsonl."""
     return Verifier.from_json(resources.files("trivium.cache").joinpath("verifier.json").read_text(encoding="utf-8"))
@@ -134,30 +142,38 @@ class Lookup:
         """The live entries by id."""
         return self._entries
 
-    def find(self, scope: str, text: str, now_ms: int, semantic: bool = True) -> Hit | Miss:
+    def find(
+        self, scope: str, text: str, now_ms: int, semantic: bool = True, barred: Barred = _nothing_barred
+    ) -> Hit | Miss:
         """The best entry of the scope that serves `text`, or a Miss that says which near ones were refused."""
         exact = self.index.exact(scope, text)
+        refused: list[RefusedCandidate] = []
         if exact is not None and self._alive(exact, now_ms):
-            return Hit(exact, True, 1.0, 1.0, "the same question")
+            why = barred(exact)
+            if not why:
+                return Hit(exact, True, 1.0, 1.0, "the same question")
+            refused.append(RefusedCandidate(exact, 1.0, 1.0, why))
         if not semantic or len(text) > TEXT_CHARS:
-            return Miss()
+            return Miss(tuple(refused))
         vector = self._embed(text)
         near = [
             (entry_id, cosine)
             for entry_id, cosine in self.index.nearest(scope, vector, CANDIDATES)
-            if cosine >= LEAST_COSINE and self._alive(entry_id, now_ms)
+            if cosine >= LEAST_COSINE and self._alive(entry_id, now_ms) and not (refused and entry_id == exact)
         ]
-        return self._judged(text, vector, near) if near else Miss((), vector)
+        return self._judged(text, vector, near, refused, barred) if near else Miss(tuple(refused), vector)
 
-    def _judged(self, text: str, vector: Vector, near: list[tuple[str, float]]) -> Hit | Miss:
+    def _judged(
+        self, text: str, vector: Vector, near: list[tuple[str, float]], refused: list[RefusedCandidate], barred: Barred
+    ) -> Hit | Miss:
         asked = self._reader.read(text)
         view = self._witness.probabilities(vector) if self._witness is not None else None
         best: Hit | None = None
-        refused: list[RefusedCandidate] = []
         for entry_id, cosine in near:
             verdict = self._verifier.verify(asked, self._text(entry_id), self._evidence(entry_id, cosine, view))
-            if not verdict.same:
-                refused.append(RefusedCandidate(entry_id, round(cosine, 4), round(verdict.score, 4), verdict.why))
+            why = barred(entry_id) if verdict.same else verdict.why
+            if why:
+                refused.append(RefusedCandidate(entry_id, round(cosine, 4), round(verdict.score, 4), why))
             elif best is None or verdict.score > best.score:
                 best = Hit(entry_id, False, round(cosine, 4), round(verdict.score, 4), verdict.why)
         if best is None:
