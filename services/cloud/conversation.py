@@ -60,7 +60,10 @@ def _tool_use(call: ToolCall) -> Json:
 
 
 def _tool(tool: ToolSpec) -> Json:
-    schema = _object(tool.parameters_json, f"the parameters of tool {tool.name}") or {"type": "object", "properties": {}}
+    schema = _object(tool.parameters_json, f"the parameters of tool {tool.name}") or {
+        "type": "object",
+        "properties": {},
+    }
     return {"name": tool.name, "description": tool.description, "input_schema": schema}
 
 

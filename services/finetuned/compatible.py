@@ -97,7 +97,9 @@ def _take(choice: Choice, got: Round, calls: Calls) -> None:
     if delta.tool_calls:
         for call in delta.tool_calls:
             function = call.function
-            calls.take(call.index, call.id, function.name if function else None, function.arguments if function else None)
+            calls.take(
+                call.index, call.id, function.name if function else None, function.arguments if function else None
+            )
         got.piece("")
         return
     if delta.content:

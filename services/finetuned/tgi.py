@@ -77,7 +77,13 @@ class Tgi:
             try:
                 async with _Client(self._pool, self._url, self._key) as client:
                     return await (self._chat(client, got) if prompt.tools else self._native(client, got))
-            except (HfHubHTTPError, TextGenerationError, InferenceTimeoutError, httpx.HTTPError, httpx.StreamError) as error:
+            except (
+                HfHubHTTPError,
+                TextGenerationError,
+                InferenceTimeoutError,
+                httpx.HTTPError,
+                httpx.StreamError,
+            ) as error:
                 raise VendorFault(_fault(error, got.begun)) from error
             except (json.JSONDecodeError, RecursionError, ValueError, UserWarning) as error:
                 raise VendorFault(self._unreadable(error, got.begun)) from error
@@ -139,7 +145,9 @@ class Tgi:
     def _unreadable(self, error: Exception, begun: bool) -> Fault:
         """The library gives up on a server whose 400 speaks of model_kwargs, for the life of the process: undo that."""
         if _UNSUPPORTED_TEXT_GENERATION_KWARGS.pop(f"{self._url}/generate_stream", None) is not None:
-            return Fault(FaultKind.REJECTED, "the model server refuses TGI's parameters: is it TGI? (TRIVIUM_FINETUNED_WIRE)")
+            return Fault(
+                FaultKind.REJECTED, "the model server refuses TGI's parameters: is it TGI? (TRIVIUM_FINETUNED_WIRE)"
+            )
         if isinstance(error, json.JSONDecodeError):
             kind = FaultKind.CUT if begun else FaultKind.INVALID
             return Fault(kind, f"the model server sent what is not JSON: {error.msg}")
@@ -153,7 +161,12 @@ def _take(choice: Any, got: Round, calls: Calls) -> None:
     if asked:
         # Older servers send one object instead of a list.
         for call in asked if isinstance(asked, list) else [asked]:
-            calls.take(_of(call, "index") or 0, _of(call, "id"), _of(_of(call, "function"), "name"), _of(_of(call, "function"), "arguments"))
+            calls.take(
+                _of(call, "index") or 0,
+                _of(call, "id"),
+                _of(_of(call, "function"), "name"),
+                _of(_of(call, "function"), "arguments"),
+            )
         got.piece("")
         return
     text = getattr(delta, "content", None)

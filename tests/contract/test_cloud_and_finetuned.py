@@ -47,7 +47,9 @@ class Rig:
     generator: Generator
     target: Target
 
-    def work(self, text: str = "My order 4711 is late.", task: TaskSpec = DRAFT, timeout_ms: int = 5_000, **more: object) -> Work:
+    def work(
+        self, text: str = "My order 4711 is late.", task: TaskSpec = DRAFT, timeout_ms: int = 5_000, **more: object
+    ) -> Work:
         request = replace(Request(Identity("acme", "1"), (Message(Role.USER, text),)), **more)  # type: ignore[arg-type]
         return Work(request, 1, self.target, task, now_ms() + timeout_ms)
 
@@ -120,7 +122,9 @@ async def test_the_first_token_is_timed(rig: Rig) -> None:
 
 async def test_json_has_the_form_asked_for_and_is_shown_when_it_was_checked(rig: Rig) -> None:
     pieces: list[str] = []
-    answer = answer_of(await rig.generator.answer(rig.work("It is urgent: order 4711 is broken!", EXTRACT), pieces.append))
+    answer = answer_of(
+        await rig.generator.answer(rig.work("It is urgent: order 4711 is broken!", EXTRACT), pieces.append)
+    )
     value = json.loads(answer.text)
     assert value["order_id"] == "4711"
     assert value["urgency"] in ("low", "high")

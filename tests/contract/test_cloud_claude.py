@@ -37,7 +37,9 @@ async def rig(mind: Mind) -> AsyncIterator[Rig]:
         yield Rig(standin, claude)
 
 
-def work(text: str = "Where is my order 4711?", system: str = "You draft replies.", messages: tuple[Message, ...] = ()) -> Work:
+def work(
+    text: str = "Where is my order 4711?", system: str = "You draft replies.", messages: tuple[Message, ...] = ()
+) -> Work:
     request = Request(Identity("acme", "1"), messages or (Message(Role.USER, text),))
     return Work(request, 1, SMALL, TaskSpec("draft_reply", system=system), now_ms() + 5_000)
 
@@ -65,7 +67,9 @@ async def test_a_refusal_is_an_answer_without_confidence(rig: Rig) -> None:
 
 async def test_a_restricted_request_never_leaves(rig: Rig) -> None:
     asked = work()
-    outcome = await rig.claude.answer(replace(asked, request=replace(asked.request, sensitivity=Sensitivity.RESTRICTED)))
+    outcome = await rig.claude.answer(
+        replace(asked, request=replace(asked.request, sensitivity=Sensitivity.RESTRICTED))
+    )
     assert isinstance(outcome.result, Fault)
     assert outcome.result.kind is FaultKind.FORBIDDEN
     assert rig.standin.calls.count == 0

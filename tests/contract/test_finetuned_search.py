@@ -28,7 +28,9 @@ SUPPORT = Target(
     "finetuned/support", Tier.FINETUNED, "support-7b", adapter="support", tools=True,
     prices=Prices(1_000_000, 2_000_000, embedding_per_million=10_000_000),
 )  # fmt: skip
-TASK = TaskSpec("answer_product", system="You answer.", corpus="docs", search_documents=True, passages=2, context_budget_tokens=500)
+TASK = TaskSpec(
+    "answer_product", system="You answer.", corpus="docs", search_documents=True, passages=2, context_budget_tokens=500
+)
 QUESTION = "How many days do I have to return a product under your refund policy?"
 PASSAGES = [
     services_pb2.Passage(

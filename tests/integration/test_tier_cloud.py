@@ -74,7 +74,9 @@ async def running(mind: Mind) -> AsyncIterator[Running]:
     exporter = InMemorySpanExporter()
     found: asyncio.Queue[Delivered] = asyncio.Queue()
     async with AsyncExitStack() as stack:
-        broker = stack.enter_context(EmbeddedBroker({t.name: 1 if t.partitions == 1 else PARTITIONS for t in topics.all_topics([])}))
+        broker = stack.enter_context(
+            EmbeddedBroker({t.name: 1 if t.partitions == 1 else PARTITIONS for t in topics.all_topics([])})
+        )
         standin = await stack.enter_async_context(ClaudeStandin(mind=mind))
         kafka = KafkaSettings(bootstrap=broker.bootstrap, partitions=PARTITIONS)
         tracing = start("trivium-cloud", "cloud-1", "", exporter)

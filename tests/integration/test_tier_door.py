@@ -192,7 +192,9 @@ async def test_a_call_without_a_deadline_or_of_no_work_is_told_so(door: Opener) 
 async def test_an_instance_is_up_by_its_pulse_and_silent_when_it_leaves(broker: EmbeddedBroker) -> None:
     def take() -> records_pb2.Pulse:
         return records_pb2.Pulse(
-            instance="cloud-1", service="cloud", targets=[records_pb2.TargetPulse(target="cloud/small", breaker="closed")]
+            instance="cloud-1",
+            service="cloud",
+            targets=[records_pb2.TargetPulse(target="cloud/small", breaker="closed")],
         )
 
     async def until(view: PulseView, health: Health) -> None:

@@ -110,11 +110,17 @@ async def mesh() -> AsyncIterator[Mesh]:
 
 
 @asynccontextmanager
-async def worker(mesh: Mesh, generator: Generator, slots: int = 4, max_bytes: int = 1_000_000, drain_ms: int = 2_000) -> AsyncIterator[Worker]:
+async def worker(
+    mesh: Mesh, generator: Generator, slots: int = 4, max_bytes: int = 1_000_000, drain_ms: int = 2_000
+) -> AsyncIterator[Worker]:
     """A running cloud worker."""
     caller = Caller(Tier.CLOUD, generator, "cloud-1", Metrics(), Slots(slots))
     writer = Writer(Tier.CLOUD, "cloud-1", PARTITIONS, max_bytes)
-    options = WorkerOptions(mesh.broker.bootstrap, GroupOptions(commit_every_ms=20, session_timeout_ms=1_500, heartbeat_ms=300), drain_ms=drain_ms)
+    options = WorkerOptions(
+        mesh.broker.bootstrap,
+        GroupOptions(commit_every_ms=20, session_timeout_ms=1_500, heartbeat_ms=300),
+        drain_ms=drain_ms,
+    )
     async with (
         Producer(mesh.broker.bootstrap) as producer,
         Outbox(producer, on_refused) as outbox,
@@ -123,8 +129,12 @@ async def worker(mesh: Mesh, generator: Generator, slots: int = 4, max_bytes: in
         yield running
 
 
-def work(name: str, deadline_ms: int = 0, target: Target = SMALL, sensitivity: Sensitivity = Sensitivity.INTERNAL) -> journey_pb2.Work:
-    request = Request(Identity("acme", name), (Message(Role.USER, f"Is {name} there?"),), team="desk", sensitivity=sensitivity)
+def work(
+    name: str, deadline_ms: int = 0, target: Target = SMALL, sensitivity: Sensitivity = Sensitivity.INTERNAL
+) -> journey_pb2.Work:
+    request = Request(
+        Identity("acme", name), (Message(Role.USER, f"Is {name} there?"),), team="desk", sensitivity=sensitivity
+    )
     task = TaskSpec("draft", system="Task: draft")
     deadline = deadline_ms or now_ms() + 10_000
     decision = Decision(1, "f", Source.TASK, "draft")

@@ -31,7 +31,10 @@ def test_prose_has_the_geometric_mean_of_its_tokens() -> None:
 
 
 def test_json_with_enums_has_the_least_of_their_probabilities() -> None:
-    schema = {"type": "object", "properties": {"topic": {"enum": ["billing", "delivery"]}, "urgent": {"enum": [True, False]}}}
+    schema = {
+        "type": "object",
+        "properties": {"topic": {"enum": ["billing", "delivery"]}, "urgent": {"enum": [True, False]}},
+    }
     output = Output(OutputKind.JSON, json.dumps(schema))
     said = tokens(('{"topic": ', 0.1), ('"bill', 0.6), ('ing"', 0.5), (', "urgent": ', 0.2), ("true", 0.9), ("}", 0.3))
     assert confidence(said, output) == pytest.approx(0.3)

@@ -10,7 +10,13 @@ from trivium.tier.meter import uncalled
 from trivium.tier.records import GRPC, KAFKA, Writer
 
 WRITER = Writer(Tier.CLOUD, "i", 4, 1_000_000)
-WORK = Work(Request(Identity("acme", "7", 1), (Message(Role.USER, "?"),)), 2, Target("cloud/a", Tier.CLOUD, "a"), TaskSpec("t"), 0)
+WORK = Work(
+    Request(Identity("acme", "7", 1), (Message(Role.USER, "?"),)),
+    2,
+    Target("cloud/a", Tier.CLOUD, "a"),
+    TaskSpec("t"),
+    0,
+)
 KEY = ("acme/7", 1, 2)
 
 

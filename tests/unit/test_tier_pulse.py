@@ -15,7 +15,13 @@ def view() -> PulseView:
 
 
 def pulse(
-    view: PulseView, instance: str, breaker: str = "closed", at_ms: int = NOW, draining: bool = False, wait_ms: int = 0, p95_ms: int = 0
+    view: PulseView,
+    instance: str,
+    breaker: str = "closed",
+    at_ms: int = NOW,
+    draining: bool = False,
+    wait_ms: int = 0,
+    p95_ms: int = 0,
 ) -> None:
     target = records_pb2.TargetPulse(target="cloud/small", breaker=breaker, queue_wait_ms=wait_ms, p95_ms=p95_ms)
     message = records_pb2.Pulse(instance=instance, service="cloud", targets=[target], draining=draining)

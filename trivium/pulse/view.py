@@ -104,9 +104,7 @@ class PulseView:
         return Facts(targets, tiers)
 
 
-def _combined(
-    name: str, reports: Iterable[records_pb2.TargetPulse], tiers: Mapping[str, TargetFacts]
-) -> TargetFacts:
+def _combined(name: str, reports: Iterable[records_pb2.TargetPulse], tiers: Mapping[str, TargetFacts]) -> TargetFacts:
     """The best instance counts for health and queue, because work goes to whoever has room; latency is the worst of
     those that can answer. A living tier whose instances have not met the target yet (a restart) is up."""
     told = list(reports)

@@ -111,4 +111,6 @@ def uncalled(work: Work, kind: FaultKind, message: str, retry_after_ms: int = 0)
 
 def too_large(outcome: Outcome, size: int) -> Outcome:
     """The same attempt when its answer does not fit into a record; the cost stays."""
-    return replace(outcome, result=Fault(FaultKind.TOO_LARGE, f"the outcome of {size} bytes is larger than a record may be"))
+    return replace(
+        outcome, result=Fault(FaultKind.TOO_LARGE, f"the outcome of {size} bytes is larger than a record may be")
+    )

@@ -100,7 +100,15 @@ class Writer:
     def dead_letter(self, record: Delivered, reason: Reason, at_ms: int, identity: Identity | None = None) -> Record:
         """A work record that is put aside; one that is too large keeps its beginning."""
         message = codec.dead_letter(
-            reason, record.topic, record.partition, record.offset, record.key, record.value, record.headers, at_ms, identity
+            reason,
+            record.topic,
+            record.partition,
+            record.offset,
+            record.key,
+            record.value,
+            record.headers,
+            at_ms,
+            identity,
         )
         if message.ByteSize() + _ENVELOPE_BYTES > self.max_bytes:
             message.value = message.value[:_KEPT_OF_DEAD]

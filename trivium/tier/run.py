@@ -29,6 +29,7 @@ from trivium.v1.services_pb2_grpc import add_TierServicer_to_server
 _LOG = logging.getLogger(__name__)
 _OUTBOX_DRAIN_MS: Final = 5_000
 
+
 async def run_tier(
     process: Process,
     tier: Tier,
@@ -101,6 +102,7 @@ async def _drained(outbox: Outbox) -> AsyncIterator[Outbox]:
 
 def _pulse(caller: Caller, process: Process) -> Callable[[], records_pb2.Pulse]:
     """What this instance says of itself."""
+
     def take() -> records_pb2.Pulse:
         at_ms = now_ms()
         targets = [

@@ -22,7 +22,9 @@ def chat(tracer: Tracer | None, work: Work, provider: str) -> Iterator[Span]:
         return
     model = work.target.adapter or work.target.model
     attributes = {names.GEN_AI_OPERATION: "chat", names.GEN_AI_PROVIDER: provider, names.GEN_AI_MODEL: model}
-    with tracer.start_as_current_span(f"{names.SPAN_CHAT} {model}", kind=SpanKind.CLIENT, attributes=attributes) as span:
+    with tracer.start_as_current_span(
+        f"{names.SPAN_CHAT} {model}", kind=SpanKind.CLIENT, attributes=attributes
+    ) as span:
         yield span
 
 

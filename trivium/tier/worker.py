@@ -90,7 +90,9 @@ class Worker:
         await self.start()
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
         # Whoever leaves by an error has lost the broker: nothing that is in hand could be finished.
         await self.stop(self._options.drain_ms if kind is None else 0)
 
