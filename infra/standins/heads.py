@@ -54,8 +54,8 @@ def train(vectors: Vector, labels: Sequence[str]) -> Head:
         raise ValueError(f"a head needs at least two different labels, got {list(names)}")
     wanted = np.array([names.index(label) for label in labels])
     onehot = np.eye(len(names))[wanted]
-    inputs = np.hstack([vectors.astype(np.float64), np.ones((len(vectors), 1))])
-    fits = [_fit(inputs, onehot, ridge) for ridge in RIDGES]
+    solved = _Solved.of(vectors.astype(np.float64), onehot)
+    fits = [solved.fit(ridge) for ridge in RIDGES]
     best: tuple[float, float, float, Matrix] | None = None
     for weights, held_out in fits:
         loss, sharpness = min((_loss(held_out, wanted, sharp), sharp) for sharp in SHARPNESSES)
@@ -91,15 +91,36 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def _fit(inputs: Matrix, onehot: Matrix, ridge: float) -> tuple[Matrix, Matrix]:
-    """Weights, and the exact leave-one-out predictions."""
-    penalty = np.eye(inputs.shape[1]) * ridge
-    penalty[-1, -1] = 1e-6
-    inverse = np.linalg.inv(inputs.T @ inputs + penalty)
-    weights = inverse @ inputs.T @ onehot
-    leverage = np.einsum("ij,jk,ik->i", inputs, inverse, inputs, optimize=True)[:, None]
-    fitted = inputs @ weights
-    return weights, onehot - (onehot - fitted) / np.maximum(1.0 - leverage, 1e-6)
+@dataclass(frozen=True, slots=True)
+class _Solved:
+    """The centred inputs in the axes of their own covariance, where every ridge is a division."""
+
+    axes: Matrix
+    """float64[256, 256], columns."""
+    spread: Matrix
+    """float64[256]: eigenvalues."""
+    inputs: Matrix
+    """float64[n, 256], in these axes."""
+    middle: Matrix
+    onehot: Matrix
+
+    @classmethod
+    def of(cls, vectors: Matrix, onehot: Matrix) -> "_Solved":
+        middle = vectors.mean(axis=0)
+        centred = vectors - middle
+        spread, axes = np.linalg.eigh(centred.T @ centred)
+        return cls(axes, np.maximum(spread, 0.0), centred @ axes, middle, onehot)
+
+    def fit(self, ridge: float) -> tuple[Matrix, Matrix]:
+        """Weights with the bias in the last row, and the exact leave-one-out predictions."""
+        means = self.onehot.mean(axis=0)
+        shrunk = 1.0 / (self.spread + ridge)
+        inner = shrunk[:, None] * (self.inputs.T @ (self.onehot - means))
+        leverage = (self.inputs**2 @ shrunk + 1.0 / len(self.inputs))[:, None]
+        fitted = self.inputs @ inner + means
+        weights = self.axes @ inner
+        bias = means - self.middle @ weights
+        return np.vstack([weights, bias]), self.onehot - (self.onehot - fitted) / np.maximum(1.0 - leverage, 1e-6)
 
 
 def _loss(scores: Matrix, wanted: NDArray[np.int_], sharpness: float) -> float:

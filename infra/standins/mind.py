@@ -62,7 +62,7 @@ class Mind:
 
     @classmethod
     def train(cls, files: Mapping[str, Path] | None = None) -> "Mind":
-        """Trains the heads, about 0.4 s. files: classifier adapter -> JSONL of {"text", "label"}; default: `tickets`."""
+        """Trains the heads, about 0.5 s. files: classifier adapter -> JSONL of {"text", "label"}; default: `tickets`."""
         language = load_language()
         sources = files or {"tickets": EXAMPLES / "tickets.jsonl"}
         adapters = {name: train_from_rows(language, read_rows(path)) for name, path in sources.items()}
