@@ -56,7 +56,7 @@ def _lengths(weights: list[int], partitions: int) -> list[int]:
     least = min(LEAST, partitions)
     spare = partitions - least * len(weights)
     total = sum(weights)
-    if spare <= 0:
+    if spare < 0:
         return [max(least, partitions * weight // total) for weight in weights]
     exact = [(spare * weight) // total for weight in weights]
     by_remainder = sorted(range(len(weights)), key=lambda i: (-((spare * weights[i]) % total), i))
