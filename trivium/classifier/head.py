@@ -49,10 +49,13 @@ class ComplexityHead:
 
     def complexity(self, vector: Vector, text: str) -> float:
         """0..1."""
+        return min(1.0, max(0.0, self.raw(vector, text)))
+
+    def raw(self, vector: Vector, text: str) -> float:
+        """The same before it is cut to 0..1, for ranking."""
         counts = (np.array(surface(text), dtype=np.float32) - self.mean) / self.sd
         size = len(vector)
-        value = float(vector @ self.weights[:size]) + float(counts @ self.weights[size:]) + self.bias
-        return min(1.0, max(0.0, value))
+        return float(vector @ self.weights[:size]) + float(counts @ self.weights[size:]) + self.bias
 
 
 @dataclass(frozen=True, slots=True)
