@@ -19,7 +19,6 @@ from trivium.core.policy import Tier
 from trivium.kafka.outbox import Outbox, OutboxOptions
 from trivium.kafka.producer import Producer, ProducerOptions
 from trivium.kafka.reader import ReaderOptions
-from trivium.kafka.topics import RESPONSES
 from trivium.policy import PolicyFile
 from trivium.process import Process, run
 from trivium.rpc.server import adding, serve
@@ -49,8 +48,7 @@ async def main(process: Process) -> None:
         producer = await stack.enter_async_context(Producer(kafka.bootstrap, _producing(process, kafka)))
         outbox = await stack.enter_async_context(Outbox(producer, drop, OutboxOptions(patience_ms=_PATIENCE_MS)))
         reading = ReaderOptions(client_id=process.instance, fetch_max_wait_ms=kafka.fetch_max_wait_ms)
-        topics = {RESPONSES, *(topic for t in policies.current.tenants.values() for topic in t.reply_topics)}
-        replies = await stack.enter_async_context(Replies(kafka.bootstrap, topics, kafka.partitions, reading))
+        replies = await stack.enter_async_context(Replies(kafka.bootstrap, kafka.partitions, reading))
         views = await stack.enter_async_context(opened_views(process, policies, kafka, reading, now_ms))
         addresses = {Tier.FINETUNED: settings.finetuned, Tier.RETRIEVAL: settings.retrieval, Tier.CLOUD: settings.cloud}
         tiers = Tiers(addresses, now_ms)

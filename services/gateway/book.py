@@ -10,14 +10,14 @@ from trivium.core.slip import End
 from trivium.kafka.outbox import Outbox
 from trivium.kafka.record import Record
 from trivium.kafka.topics import CACHE, HEADER_CONTENT_TYPE, HEADER_SCHEMA, LEDGER
-from trivium.v1 import records_pb2
+from trivium.v1 import outcome_pb2, records_pb2
 
 _LOG = logging.getLogger(__name__)
 
 _PROTOBUF: Final = (HEADER_CONTENT_TYPE, b"application/protobuf")
 _LEDGER: Final = (_PROTOBUF, (HEADER_SCHEMA, b"trivium.v1.LedgerRecord"))
 _ENTRY: Final = (_PROTOBUF, (HEADER_SCHEMA, b"trivium.v1.CacheEntry"))
-_PAUSE_S: Final = 0.02
+_PAUSE_S: Final = 0.05
 _MOST: Final = 100_000
 
 MakeEntry = Callable[[End], records_pb2.CacheEntry | None]
@@ -41,7 +41,7 @@ class Book:
     def __init__(self, outbox: Outbox, make_entry: MakeEntry = no_entry) -> None:
         self._outbox = outbox
         self._make_entry = make_entry
-        self._ends: list[End] = []
+        self._ends: list[tuple[End, outcome_pb2.Terminal]] = []
         self._unwritten = 0
         self._timer: asyncio.TimerHandle | None = None
 
@@ -50,9 +50,9 @@ class Book:
         """The broker is so far behind that no more may be spent without a record."""
         return self._unwritten >= _MOST
 
-    def write(self, end: End) -> None:
-        """Keep for the next batch; never waits."""
-        self._ends.append(end)
+    def write(self, end: End, terminal: outcome_pb2.Terminal) -> None:
+        """Keep for the next batch; never waits. `terminal`: that of `end` as a message."""
+        self._ends.append((end, terminal))
         self._unwritten += 1
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(_PAUSE_S, self._flush)
@@ -66,15 +66,15 @@ class Book:
 
     def _flush(self) -> None:
         ends, self._ends, self._timer = self._ends, [], None
-        records = [record for end in ends for record in self._records(end)]
+        records = [record for end, terminal in ends for record in self._records(end, terminal)]
         self._outbox.put((records,), lambda: self._written(len(ends)))
 
     def _written(self, count: int) -> None:
         self._unwritten -= count
 
-    def _records(self, end: End) -> tuple[Record, ...]:
+    def _records(self, end: End, terminal: outcome_pb2.Terminal) -> tuple[Record, ...]:
         tenant = end.terminal.identity.tenant.encode()
-        ledger = Record(LEDGER, tenant, ledger_record(end, "grpc").SerializeToString(), _LEDGER)
+        ledger = Record(LEDGER, tenant, ledger_record(end, "grpc", terminal).SerializeToString(), _LEDGER)
         entry = self._make_entry(end) if end.write is not None else None
         if entry is None:
             return (ledger,)

@@ -63,15 +63,22 @@ class Log:
             offset = await self._publish(record, timeout_ms)
         return services_pb2.Receipt(identity=identity_to(identity), partition=partition, offset=offset)
 
+    async def follow(self, identity: Identity, reply_to: str) -> None:
+        """See the terminal that comes from now on; before a submit, so that it is not missed. Raises as `wait`, and
+        Unreachable."""
+        await self._replies.follow(self._topic(identity, reply_to))
+
     async def wait(self, identity: Identity, reply_to: str, look_back_after_s: float = 0.0) -> Terminal:
         """The terminal of an identity; the caller bounds the wait. Raises BadRequest on an unknown tenant or topic."""
+        return await self._replies.wait(self._topic(identity, reply_to), identity, look_back_after_s)
+
+    def _topic(self, identity: Identity, reply_to: str) -> str:
         tenant = self.tenant(identity.tenant)
         topics = tenant.reply_topics
         if reply_to and reply_to not in topics:
             what = f"{reply_to[:80]!r} is not a reply topic of {tenant.name}"
             raise BadRequest(Reason(ReasonCode.BAD_REPLY_TOPIC, what, "reply_to", hint(reply_to, topics)), identity)
-        topic = reply_to or next(iter(topics), RESPONSES)
-        return await self._replies.wait(topic, identity, look_back_after_s)
+        return reply_to or next(iter(topics), RESPONSES)
 
     async def cancel(self, identity: Identity, timeout_ms: int) -> None:
         """Tell the owner of the home partition that nobody wants the answer any more."""

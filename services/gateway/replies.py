@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import Final, Self
 
@@ -32,31 +32,35 @@ Key = tuple[str, bytes, bytes]
 class Replies:
     """The newest terminals of the reply topics, and who waits for which.
 
-    Bounded: 10,000 terminals and 64 MiB; what is older, or was written before this process started, is looked up in
+    Bounded: 10,000 terminals and 64 MiB; what is older, or was written before the topic was followed, is looked up in
     the log: the identity's partition, one hour back.
     """
 
-    def __init__(self, bootstrap: str, topics: Iterable[str], partitions: int, options: ReaderOptions) -> None:
+    def __init__(self, bootstrap: str, partitions: int, options: ReaderOptions) -> None:
         self._bootstrap = bootstrap
         self._partitions = partitions
         self._options = options
-        self._tails = {topic: self._tail(topic) for topic in sorted(set(topics))}
+        self._tails: dict[str, Tail] = {}
         self._known: OrderedDict[Key, Delivered] = OrderedDict()
         self._bytes = 0
         self._waiting: dict[Key, set[asyncio.Future[Delivered]]] = {}
         self._scans = asyncio.Semaphore(_SCANS)
 
     async def __aenter__(self) -> Self:
-        for tail in self._tails.values():
-            tail.start()
-        for tail in self._tails.values():
-            if not await tail.wait_caught_up(_START_MS):
-                await self.stop()
-                raise Unreachable(f"the reply topics cannot be read from the broker at {self._bootstrap}")
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
+
+    async def follow(self, topic: str) -> None:
+        """See every terminal of the topic from now on. Topics that nobody asks for are not read: that costs a request
+        to the broker every few ms. Raises Unreachable."""
+        tail = self._tails.get(topic)
+        if tail is None:
+            tail = self._tails[topic] = Tail(self._bootstrap, topic, self._take, False, self._options)
+            tail.start()
+        if not tail.caught_up.is_set() and not await tail.wait_caught_up(_START_MS):
+            raise Unreachable(f"the reply topic {topic} cannot be read from the broker at {self._bootstrap}")
 
     async def stop(self) -> None:
         """Stop following."""
@@ -71,10 +75,7 @@ class Replies:
         known = self._known.get(key)
         if known is not None:
             return _terminal(known)
-        if topic not in self._tails:
-            # A topic of a newer policy.
-            self._tails[topic] = self._tail(topic)
-            self._tails[topic].start()
+        await self.follow(topic)
         future: asyncio.Future[Delivered] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(key, set()).add(future)
         try:
@@ -86,9 +87,6 @@ class Replies:
             return _terminal(await future)
         finally:
             self._leave(key, future)
-
-    def _tail(self, topic: str) -> Tail:
-        return Tail(self._bootstrap, topic, self._take, False, self._options)
 
     def _leave(self, key: Key, future: asyncio.Future[Delivered]) -> None:
         waiting = self._waiting.get(key)

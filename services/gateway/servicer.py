@@ -35,7 +35,7 @@ Event = services_pb2.CompletionEvent
 
 IDEMPOTENCY_KEY: Final = "idempotency-key"
 """Metadata that takes Complete through the log; its value is the request's id."""
-_MARGIN_MS: Final = 100
+_MARGIN_MS: Final = 200
 """Before the caller's deadline: time to tell how it ended."""
 _LOOK_BACK_AFTER_S: Final = 1.0
 
@@ -178,18 +178,18 @@ class Gateway(services_pb2_grpc.GatewayServicer):
 
     def _arrival(self, context: Context, span: Span) -> Arrival:
         left = int(context.time_remaining() * 1000)
-        deadline = self._parts.now_ms() + max(1, left - min(_MARGIN_MS, left // 10))
+        deadline = self._parts.now_ms() + max(1, left - min(_MARGIN_MS, left // 5))
         return Arrival(traceparent=traceparent_of(span), deadline_ms=deadline)
 
     def _finish(self, end: End, flight: Flight, span: Span) -> outcome_pb2.Terminal:
         """The end is written down, counted and described; nothing is waited for."""
         parts = self._parts
-        parts.book.write(end)
+        flight.terminal = terminal = terminal_to(end.terminal)
+        parts.book.write(end, terminal)
         parts.process.metrics.terminal(end.terminal, "grpc")
         if span.is_recording():
             describe(span, end.request, end.terminal, parts.process.settings.capture_prompts)
-        flight.terminal = terminal_to(end.terminal)
-        return flight.terminal
+        return terminal
 
     def _abandon(self, flight: Flight, span: Span) -> None:
         """The caller went away: what was spent is written down all the same."""
@@ -209,6 +209,7 @@ class Gateway(services_pb2_grpc.GatewayServicer):
         identity = await self._identified(message, context)
         await self._refuse_other_body(identity, message, context)
         try:
+            await self._parts.log.follow(identity, message.reply_to)
             await self._parts.log.submit(message, context_of(span), self._left_ms(context))
         except Unreachable as error:
             await context.abort(grpc.StatusCode.UNAVAILABLE, str(error))
@@ -221,6 +222,9 @@ class Gateway(services_pb2_grpc.GatewayServicer):
         try:
             async with asyncio.timeout(self._left_ms(context) / 1000):
                 return await self._parts.log.wait(identity, reply_to, look_back_after_s)
+        except Unreachable as error:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, str(error))
+            raise AssertionError from error
         except TimeoutError:
             said = f"{identity} has no terminal yet; it goes on: Await it again"
             await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, said)
@@ -255,7 +259,7 @@ class Gateway(services_pb2_grpc.GatewayServicer):
 
     def _left_ms(self, context: Context) -> int:
         left = int(context.time_remaining() * 1000)
-        return max(1, left - min(_MARGIN_MS, left // 10))
+        return max(1, left - min(_MARGIN_MS, left // 5))
 
 
 def _idempotency_key(metadata: Metadata) -> str | None:
