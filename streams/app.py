@@ -34,7 +34,7 @@ def make(process: Process, under_faust: bool = False) -> tuple[faust.App, Crew]:
             datadir=router.datadir,
         )
     )
-    knowledge = Knowledge(PolicyFile(process.settings.policy), kafka)
+    knowledge = Knowledge(PolicyFile(process.settings.policy), kafka, router, process.metrics)
     crew = Crew(app, process, knowledge, WorkerOptions(kafka, router, under_faust))
     app.boot_strategy = CrewBoot(app, crew)
     agent_of(app, crew)

@@ -5,15 +5,20 @@ from typing import Final, Protocol
 
 from trivium.core.slip import End
 from trivium.facts import FactSource, Policies
+from trivium.insight import open_insight
 from trivium.kafka.reader import ReaderOptions
 from trivium.pulse import PulseView
-from trivium.settings import KafkaSettings
+from trivium.settings import KafkaSettings, RouterSettings
+from trivium.telemetry.metrics import Metrics
 from trivium.v1 import records_pb2
 
 _LOG = logging.getLogger(__name__)
 
 VIEW_WAIT_MS: Final = 250
 """Pulses come every second: a view of them need not ask more often, also where the broker answers only when asked out."""
+
+CACHE_WAIT_MS: Final = 3_000
+"""How long a start waits for the cache. Later it is read beside the work, and nothing is served until it has been."""
 
 
 class Reloaded(Policies, Protocol):
@@ -25,18 +30,27 @@ class Reloaded(Policies, Protocol):
 class Knowledge:
     """Owned by the router; started before the first decision."""
 
-    def __init__(self, policies: Reloaded, kafka: KafkaSettings) -> None:
+    def __init__(self, policies: Reloaded, kafka: KafkaSettings, router: RouterSettings, metrics: Metrics) -> None:
+        """Raises BadSetting and BadClassifier."""
         self.policies = policies
         options = ReaderOptions(client_id="trivium-router-view", fetch_max_wait_ms=VIEW_WAIT_MS)
         self.pulses = PulseView(kafka.bootstrap, kafka.session_timeout_ms, options)
-        self.facts = FactSource(policies, self.pulses)
+        insight = open_insight(policies.current, kafka, router, metrics)
+        self.cache = insight.cache
+        self.facts = FactSource(policies, self.pulses, insight.cache, insight.classify)
 
     async def start(self) -> None:
         """Bring the views up."""
         await self.pulses.__aenter__()
+        await self.cache.__aenter__()
+        if not await self.cache.wait_caught_up(CACHE_WAIT_MS):
+            _LOG.warning(
+                "the cache was not read to its end in %d ms: nothing is served from it until then", CACHE_WAIT_MS
+            )
 
     async def stop(self) -> None:
         """Close the views."""
+        await self.cache.__aexit__(None, None, None)
         await self.pulses.__aexit__(None, None, None)
 
     def refresh(self) -> None:
@@ -45,6 +59,6 @@ class Knowledge:
         if message:
             _LOG.info("%s", message)
 
-    def entry(self, _end: End) -> records_pb2.CacheEntry | None:
-        """The cache entry of an end, or None when there is no cache."""
-        return None
+    def entry(self, end: End) -> records_pb2.CacheEntry | None:
+        """The cache entry of an end, or None when it is not to be kept."""
+        return self.cache.entry(end)
