@@ -19,11 +19,14 @@ from infra.standins.speech import Part, Speech, logistic, say
 
 BAR: Final = 0.36
 """Score below which a sentence is not an answer; set on the questions of tests/unit/test_standin_answers.py."""
-STEEPNESS: Final = 11.0
+STEEPNESS: Final = 8.0
+DOUBT: Final = 0.3
+"""Weight that a question lacks however well it is met: one common word in common is little evidence."""
 NOT_FOUND: Final = "The documents do not say."
 MOST: Final = 3
 """Sentences in an answer."""
 
+_RULE: Final = re.compile(r"^[|\s:-]+$")
 _ORDERS: Final = re.compile(
     r"\b(ignore|disregard|forget)\b.{0,40}\b(instruction|previous|above|prior|prompt|rule|question|everything)"
     r"|\b(you (are|must) now|new instructions?|system prompt|as an? (ai|assistant|language model)|pretend to be|act as)\b"
@@ -56,7 +59,7 @@ def read(language: Language, question: str, passages: Sequence[Passage]) -> Spee
     for one in sorted(chosen, key=lambda one: one.at):
         closing = "" if one.text[-1:] in ".!?:" else "."
         space = " " if parts else ""
-        parts.append(Part(f"{space}{one.text}{closing} [{one.passage}]", logistic(STEEPNESS * (one.score - BAR) + 1.0)))
+        parts.append(Part(f"{space}{one.text}{closing} [{one.passage}]", logistic(STEEPNESS * (one.score - BAR) + 0.5)))
     return tuple(parts)
 
 
@@ -67,7 +70,10 @@ def rank(language: Language, question: str, passages: Sequence[Passage]) -> list
         (passage, sentence)
         for passage in passages
         for sentence in sentences(passage.text)
-        if len(sentence) >= 12 and not sentence.startswith("#") and not _ORDERS.search(sentence)
+        if len(sentence) >= 12
+        and not sentence.startswith("#")
+        and not _RULE.match(sentence)
+        and not _ORDERS.search(sentence)
     ]
     if not candidates or not question.strip():
         return []
@@ -95,10 +101,13 @@ def _score(weights: dict[str, float], here: frozenset[str], around: frozenset[st
         return 0.7 * max(0.0, cosine)
     exact = sum(weight for stem, weight in weights.items() if stem in here)
     near = sum(weight for stem, weight in weights.items() if stem not in here and stem in around)
-    return 0.6 * (exact + 0.4 * near) / total + 0.4 * max(0.0, cosine)
+    return 0.6 * (exact + 0.4 * near) / (total + DOUBT) + 0.4 * max(0.0, cosine)
 
 
 def _clean(sentence: str) -> str:
+    """The sentence without list marks; the cells of a table row with dashes between them."""
+    if sentence.startswith("|"):
+        return " – ".join(cell.strip() for cell in re.split(r"(?<!\\)\|", sentence.strip("| ")) if cell.strip())
     return re.sub(r"^\s*(?:[-*+]|\d+[.)])\s+", "", sentence).strip()
 
 
