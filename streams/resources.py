@@ -6,6 +6,7 @@ from typing import Final, Protocol
 from trivium.core.slip import End
 from trivium.facts import FactSource, Policies
 from trivium.insight import open_insight
+from trivium.insight import open_insight
 from trivium.kafka.reader import ReaderOptions
 from trivium.pulse import PulseView
 from trivium.settings import KafkaSettings, RouterSettings
@@ -28,7 +29,7 @@ class Reloaded(Policies, Protocol):
 
 
 class Knowledge:
-    """Owned by the router; started before the first decision."""
+    """Owned by the router; started before the first decision. Loads vectors, classifier and verifier when it is made."""
 
     def __init__(self, policies: Reloaded, kafka: KafkaSettings, router: RouterSettings, metrics: Metrics) -> None:
         """Raises BadSetting and BadClassifier."""
@@ -36,21 +37,17 @@ class Knowledge:
         options = ReaderOptions(client_id="trivium-router-view", fetch_max_wait_ms=VIEW_WAIT_MS)
         self.pulses = PulseView(kafka.bootstrap, kafka.session_timeout_ms, options)
         insight = open_insight(policies.current, kafka, router, metrics)
-        self.cache = insight.cache
+        self._cache = insight.cache
         self.facts = FactSource(policies, self.pulses, insight.cache, insight.classify)
 
     async def start(self) -> None:
-        """Bring the views up."""
+        """Begin to follow; a look-up misses until the cache's topics were read to their end, so nobody waits for that."""
         await self.pulses.__aenter__()
-        await self.cache.__aenter__()
-        if not await self.cache.wait_caught_up(CACHE_WAIT_MS):
-            _LOG.warning(
-                "the cache was not read to its end in %d ms: nothing is served from it until then", CACHE_WAIT_MS
-            )
+        await self._cache.__aenter__()
 
     async def stop(self) -> None:
         """Close the views."""
-        await self.cache.__aexit__(None, None, None)
+        await self._cache.__aexit__(None, None, None)
         await self.pulses.__aexit__(None, None, None)
 
     def refresh(self) -> None:
@@ -61,4 +58,4 @@ class Knowledge:
 
     def entry(self, end: End) -> records_pb2.CacheEntry | None:
         """The cache entry of an end, or None when it is not to be kept."""
-        return self.cache.entry(end)
+        return self._cache.entry(end)
