@@ -11,7 +11,7 @@ from services.retrieval.generators import RemoteTier
 from services.retrieval.library import Library
 from services.retrieval.opening import is_server, opened_store
 from services.retrieval.servicer import Servicer
-from trivium.core.errors import BadSetting
+from trivium.core.errors import BadSetting, Unreachable, VendorFault
 from trivium.core.policy import Tier
 from trivium.embed.remote import RemoteEmbedder
 from trivium.kafka.producer import Producer, ProducerOptions
@@ -61,8 +61,15 @@ async def _library(process: Process, settings: RetrievalSettings, kafka: KafkaSe
         library = Library(store, embedding, LogAnnouncer(producer))
         if not is_server(settings.milvus):
             # Its broker is likely the embedded one, whose topics ended with the last run.
-            _LOG.info("%d documents announced", await library.announce_all())
+            _LOG.info("%d documents announced", await _announced(library))
         yield library
+
+
+async def _announced(library: Library) -> int:
+    try:
+        return await library.announce_all()
+    except VendorFault as error:
+        raise Unreachable(f"the documents could not be announced: {error.fault.message}") from error
 
 
 @asynccontextmanager

@@ -109,8 +109,11 @@ class Library:
             return Ingested(name.document, State.FAILED, message=problem)
         version = version_of(kind, content)
         try:
+            if (there := _same(await self._store.versions(name), version)) is not None:
+                return Ingested(name.document, State.UNCHANGED, version, there.passages)
+            drafts = await asyncio.to_thread(_drafts, kind, content)
             async with self._writing:
-                return await self._ingest(name, kind, content, version)
+                return await self._replace(name, version, drafts)
         except Unreadable as error:
             return Ingested(name.document, State.FAILED, message=str(error))
         except VendorFault as error:
@@ -151,11 +154,10 @@ class Library:
 
     # --- steps -------------------------------------------------------------------------------------------------
 
-    async def _ingest(self, name: Name, kind: str, content: bytes, version: str) -> Ingested:
+    async def _replace(self, name: Name, version: str, drafts: Sequence[Draft]) -> Ingested:
         there = await self._store.versions(name)
-        if len(there) == 1 and there[0].version == version and there[0].whole:
-            return Ingested(name.document, State.UNCHANGED, version, there[0].passages)
-        drafts = await asyncio.to_thread(_drafts, kind, content)
+        if _same(there, version) is not None:
+            return Ingested(name.document, State.UNCHANGED, version, len(drafts))
         vectors = await self._embedding.embed_many([embedded_text(draft.section, draft.text) for draft in drafts])
         epoch = self._next_epoch(name)
         new = await self._new(name, drafts, vectors) if there else tuple(vectors)
@@ -195,6 +197,11 @@ def version_of(kind: str, content: bytes) -> str:
     """Name of a version: a prefix of the hash of the content, its kind, and the way that passages are cut."""
     head = f"{REVISION}\0{kind}\0".encode()
     return hashlib.sha256(head + content).hexdigest()[:12]
+
+
+def _same(there: Sequence[Stored], version: str) -> Stored | None:
+    """The stored version when it is this one, whole, and the only one."""
+    return there[0] if len(there) == 1 and there[0].version == version and there[0].whole else None
 
 
 def _drafts(kind: str, content: bytes) -> tuple[Draft, ...]:

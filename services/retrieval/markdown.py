@@ -10,8 +10,7 @@ from markdown_it.token import Token
 from services.retrieval.blocks import Block, Document, Outline, Shape, with_title
 
 _FRONT_MATTER: Final = re.compile(r"\A(?:---[ \t]*\n.*?\n(?:---|\.\.\.)[ \t]*(?:\n|\Z)|\+\+\+[ \t]*\n.*?\n\+\+\+[ \t]*(?:\n|\Z))", re.DOTALL)
-_COMMENT: Final = re.compile(r"<!--.*?-->", re.DOTALL)
-_TAG: Final = re.compile(r"<[^>\n]+>")
+_TAG: Final = re.compile(r"<[^<>\n]+>")
 
 
 def read_markdown(text: str) -> Document:
@@ -52,7 +51,7 @@ class _Reader:
             case "blockquote_open":
                 self.read(inside)
             case "html_block":
-                self._add(_TAG.sub("", _COMMENT.sub("", token.content)), Shape.PROSE)
+                self._add(_TAG.sub("", _without_comments(token.content)), Shape.PROSE)
             case _:
                 self._add(_plain(inside), Shape.PROSE)
 
@@ -103,6 +102,19 @@ def _item(tokens: Sequence[Token]) -> str:
         elif token.type in ("fence", "code_block"):
             out.append(token.content.rstrip("\n"))
     return "\n".join(out)
+
+
+def _without_comments(html: str) -> str:
+    """HTML without its comments; one that is not closed reaches to the end. Linear, whatever somebody sends."""
+    out: list[str] = []
+    at = 0
+    while (start := html.find("<!--", at)) >= 0:
+        out.append(html[at:start])
+        end = html.find("-->", start)
+        if end < 0:
+            return "".join(out)
+        at = end + 3
+    return "".join([*out, html[at:]])
 
 
 def _plain(tokens: Sequence[Token]) -> str:

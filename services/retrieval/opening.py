@@ -17,6 +17,7 @@ from services.retrieval.embedding import Embedding
 from services.retrieval.lite import LiteServer
 from services.retrieval.milvus import Milvus, Place, warm
 from services.retrieval.store import Mode, Name, Row, embedded_text
+from trivium.core.errors import Unreachable, VendorFault
 
 _LOG = logging.getLogger(__name__)
 
@@ -63,15 +64,22 @@ async def _lite(path: str) -> AsyncIterator[LiteServer]:
 async def _connected(place: Place, embedding: Embedding) -> AsyncIterator[Milvus]:
     store = Milvus(place, embedding.dimensions)
     try:
-        await store.connect()
-        if store.mode is Mode.DENSE:
-            _LOG.warning("Milvus at %s is older than 2.5 and has no BM25: passages are found by vectors alone", place.uri)
-        await store.open(collection_of(embedding.fingerprint, store.mode))
-        await move_all(store, embedding)
-        await store.warm_up()
+        await _prepare(store, place, embedding)
         yield store
     finally:
         await store.close()
+
+
+async def _prepare(store: Milvus, place: Place, embedding: Embedding) -> None:
+    await store.connect()
+    if store.mode is Mode.DENSE:
+        _LOG.warning("Milvus at %s is older than 2.5 and has no BM25: passages are found by vectors alone", place.uri)
+    try:
+        await store.open(collection_of(embedding.fingerprint, store.mode))
+        await move_all(store, embedding)
+        await store.warm_up()
+    except VendorFault as error:
+        raise Unreachable(f"the documents at {place.uri} cannot be opened: {error.fault.message}") from error
 
 
 async def move_all(store: Milvus, embedding: Embedding, prefix: str = PREFIX) -> None:
