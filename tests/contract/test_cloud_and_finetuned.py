@@ -48,7 +48,7 @@ class Rig:
     target: Target
 
     def work(
-        self, text: str = "My order 4711 is late.", task: TaskSpec = DRAFT, timeout_ms: int = 5_000, **more: object
+        self, text: str = "My order 4711 is late.", task: TaskSpec = DRAFT, timeout_ms: int = 20_000, **more: object
     ) -> Work:
         request = replace(Request(Identity("acme", "1"), (Message(Role.USER, text),)), **more)  # type: ignore[arg-type]
         return Work(request, 1, self.target, task, now_ms() + timeout_ms)

@@ -41,7 +41,7 @@ def work(
     text: str = "Where is my order 4711?", system: str = "You draft replies.", messages: tuple[Message, ...] = ()
 ) -> Work:
     request = Request(Identity("acme", "1"), messages or (Message(Role.USER, text),))
-    return Work(request, 1, SMALL, TaskSpec("draft_reply", system=system), now_ms() + 5_000)
+    return Work(request, 1, SMALL, TaskSpec("draft_reply", system=system), now_ms() + 20_000)
 
 
 async def test_the_static_prefix_is_written_once_and_read_cheaply_afterwards(rig: Rig) -> None:

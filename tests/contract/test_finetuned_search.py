@@ -83,7 +83,7 @@ async def rig(request: pytest.FixtureRequest, mind: Mind) -> AsyncIterator[Rig]:
 
 def work(text: str = QUESTION, task: TaskSpec = TASK, tools: tuple[ToolSpec, ...] = ()) -> Work:
     request = Request(Identity("acme", "1"), (Message(Role.USER, text),), tools=tools)
-    return Work(request, 1, SUPPORT, task, now_ms() + 5_000)
+    return Work(request, 1, SUPPORT, task, now_ms() + 20_000)
 
 
 async def test_the_model_searches_and_its_answer_cites_what_it_found(rig: Rig) -> None:

@@ -67,7 +67,7 @@ async def ask(
     task = TaskSpec("classify", system="Say yes.", output=output or Output(), max_output_tokens=7)
     target = Target("finetuned/tickets", Tier.FINETUNED, "support-7b", adapter=adapter)
     try:
-        outcome = await Engine(backend).answer(Work(request, 1, target, task, now_ms() + 5_000))
+        outcome = await Engine(backend).answer(Work(request, 1, target, task, now_ms() + 20_000))
     finally:
         await backend.close()
     if isinstance(outcome.result, Answer):

@@ -51,7 +51,7 @@ class Running:
 
     async def ask(self, name: str) -> tuple[Delivered, journey_pb2.OutcomeRecord]:
         await self.producer.publish(Record(topics.work(Tier.CLOUD), b"k", work(name), TRACE, 1), 5_000)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(20):
             record = await self.outcomes.get()
         return record, journey_pb2.OutcomeRecord.FromString(record.value or b"")
 
@@ -118,6 +118,6 @@ async def test_an_overloaded_vendor_opens_the_breaker_which_the_pulse_tells(runn
     assert [fault.kind for fault in kinds] == ["unavailable"] * 7
     assert running.standin.calls.count == 5
     assert kinds[-1].message == "the breaker of cloud/small is open"
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         while running.pulses.facts(now_ms())["cloud/small"].health is not Health.OPEN:  # noqa: ASYNC110 (a view tells nobody)
             await asyncio.sleep(0.05)

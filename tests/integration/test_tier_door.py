@@ -69,7 +69,7 @@ class Door:
 
     async def settled(self) -> records_pb2.AttemptRecord:
         """The next `settled` record."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(20):
             while (record := await self.attempts.get()).state != "settled":
                 assert record.door == "grpc"
             return record
@@ -110,12 +110,12 @@ def door(broker: EmbeddedBroker) -> Opener:
 
 def work(name: str = "one", deadline_ms: int = 0, sensitivity: Sensitivity = Sensitivity.INTERNAL) -> Any:
     request = Request(Identity("acme", name), (Message(Role.USER, "How are things?"),), sensitivity=sensitivity)
-    return codec.work_to(Work(request, 1, SMALL, TaskSpec("draft"), deadline_ms or now_ms() + 10_000))
+    return codec.work_to(Work(request, 1, SMALL, TaskSpec("draft"), deadline_ms or now_ms() + 20_000))
 
 
 async def test_a_call_is_answered_and_leaves_its_bill(door: Opener) -> None:
     async with door(Speaker()) as tier:
-        outcome = codec.outcome_from(await tier.stub.Generate(work(), timeout=5))
+        outcome = codec.outcome_from(await tier.stub.Generate(work(), timeout=20))
         settled = await tier.settled()
     assert isinstance(outcome.result, Answer)
     assert (outcome.result.text, outcome.cost_micro_dollars, outcome.instance) == ("all is well", 25, "cloud-1")
@@ -124,7 +124,7 @@ async def test_a_call_is_answered_and_leaves_its_bill(door: Opener) -> None:
 
 async def test_a_stream_ends_in_the_same_outcome(door: Opener) -> None:
     async with door(Speaker()) as tier:
-        events = [event async for event in tier.stub.GenerateStream(work(), timeout=5)]
+        events = [event async for event in tier.stub.GenerateStream(work(), timeout=20)]
     assert "".join(event.delta for event in events[:-1]) == "all is well"
     assert events[-1].outcome.answer.text == "all is well"
 
@@ -132,20 +132,20 @@ async def test_a_stream_ends_in_the_same_outcome(door: Opener) -> None:
 async def test_a_caller_that_goes_cancels_the_vendor_call_and_pays_what_was_spent(door: Opener) -> None:
     speaker = Speaker(asyncio.Event())
     async with door(speaker, slots=1) as tier:
-        call = tier.stub.Generate(work(), timeout=5)
+        call = tier.stub.Generate(work(), timeout=20)
         await speaker.spoke.wait()
         call.cancel()
         settled = await tier.settled()
         assert (settled.fault, settled.cost_micro_dollars, speaker.ended) == ("cancelled", 25, ["cancelled"])
         speaker.gate = None
-        outcome = await tier.stub.Generate(work("two"), timeout=5)
+        outcome = await tier.stub.Generate(work("two"), timeout=20)
     assert outcome.answer.text == "all is well"
 
 
 async def test_a_stream_that_nobody_reads_on_is_cancelled_too(door: Opener) -> None:
     speaker = Speaker(asyncio.Event())
     async with door(speaker) as tier:
-        call = tier.stub.GenerateStream(work(), timeout=5)
+        call = tier.stub.GenerateStream(work(), timeout=20)
         await call.read()
         call.cancel()
         settled = await tier.settled()
@@ -154,7 +154,7 @@ async def test_a_stream_that_nobody_reads_on_is_cancelled_too(door: Opener) -> N
 
 async def test_the_earlier_of_both_deadlines_counts(door: Opener) -> None:
     async with door(Speaker(asyncio.Event())) as tier:
-        by_work = await tier.stub.Generate(work(deadline_ms=now_ms() + 200), timeout=5)
+        by_work = await tier.stub.Generate(work(deadline_ms=now_ms() + 200), timeout=20)
         by_call = await tier.stub.Generate(work("two"), timeout=0.3)
     assert [by_work.fault.kind, by_call.fault.kind] == ["overdue", "overdue"]
 
@@ -162,9 +162,9 @@ async def test_the_earlier_of_both_deadlines_counts(door: Opener) -> None:
 async def test_no_slot_in_time_is_late(door: Opener) -> None:
     speaker = Speaker(asyncio.Event())
     async with door(speaker, slots=1) as tier:
-        held = tier.stub.Generate(work("held"), timeout=5)
+        held = tier.stub.Generate(work("held"), timeout=20)
         await speaker.spoke.wait()
-        late = await tier.stub.Generate(work("late", deadline_ms=now_ms() + 100), timeout=5)
+        late = await tier.stub.Generate(work("late", deadline_ms=now_ms() + 100), timeout=20)
         assert (late.fault.kind, tier.slots.waiting) == ("late", 0)
         held.cancel()
 
@@ -172,7 +172,7 @@ async def test_no_slot_in_time_is_late(door: Opener) -> None:
 async def test_a_restricted_request_is_refused_at_this_door(door: Opener) -> None:
     speaker = Speaker()
     async with door(speaker) as tier:
-        outcome = await tier.stub.Generate(work(sensitivity=Sensitivity.RESTRICTED), timeout=5)
+        outcome = await tier.stub.Generate(work(sensitivity=Sensitivity.RESTRICTED), timeout=20)
     assert (outcome.fault.kind, speaker.ended) == ("forbidden", [])
 
 
@@ -183,7 +183,7 @@ async def test_a_call_without_a_deadline_or_of_no_work_is_told_so(door: Opener) 
         wrong = work()
         wrong.request.sensitivity = "secret"
         with pytest.raises(grpc.aio.AioRpcError) as no_word:
-            await tier.stub.Generate(wrong, timeout=5)
+            await tier.stub.Generate(wrong, timeout=20)
     assert no_deadline.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert no_word.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert "sensitivity" in (no_word.value.details() or "")
@@ -199,7 +199,7 @@ async def test_an_instance_is_up_by_its_pulse_and_silent_when_it_leaves(broker: 
 
     async def until(view: PulseView, health: Health) -> None:
         # Computed anew for every instant that is 100 ms later.
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(20):
             at_ms = now_ms()
             while (facts := view.facts(at_ms).get("cloud/small")) is None or facts.health is not health:
                 await asyncio.sleep(0.01)

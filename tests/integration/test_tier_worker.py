@@ -67,7 +67,7 @@ class Seen:
 
     async def wait(self, count: int) -> list[Delivered]:
         """Waits until so many are there."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(20):
             while len(self.records) < count:
                 self._more.clear()
                 await self._more.wait()
@@ -136,7 +136,7 @@ def work(
         Identity("acme", name), (Message(Role.USER, f"Is {name} there?"),), team="desk", sensitivity=sensitivity
     )
     task = TaskSpec("draft", system="Task: draft")
-    deadline = deadline_ms or now_ms() + 10_000
+    deadline = deadline_ms or now_ms() + 30_000
     decision = Decision(1, "f", Source.TASK, "draft")
     journey = Journey(request, task, (Leg(target),), decision, now_ms(), deadline)
     return codec.call_to_work(Call(journey, Work(request, 1, target, task, deadline)))
