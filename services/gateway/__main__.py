@@ -49,7 +49,7 @@ async def main(process: Process) -> None:
         outbox = await stack.enter_async_context(Outbox(producer, drop, OutboxOptions(patience_ms=_PATIENCE_MS)))
         reading = ReaderOptions(client_id=process.instance, fetch_max_wait_ms=kafka.fetch_max_wait_ms)
         replies = await stack.enter_async_context(Replies(kafka.bootstrap, kafka.partitions, reading))
-        views = await stack.enter_async_context(opened_views(process, policies, kafka, reading, now_ms))
+        views = await stack.enter_async_context(opened_views(process, policies, kafka))
         addresses = {Tier.FINETUNED: settings.finetuned, Tier.RETRIEVAL: settings.retrieval, Tier.CLOUD: settings.cloud}
         tiers = Tiers(addresses, now_ms)
         stack.push_async_callback(tiers.close)

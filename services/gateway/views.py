@@ -1,8 +1,9 @@
 """What the gateway decides on beside the request: pulses, cache, classifier and quota, followed for as long as it runs."""
 
-from collections.abc import AsyncIterator, Callable
+import logging
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from services.gateway.book import MakeEntry
@@ -13,7 +14,9 @@ from trivium.process import Process
 from trivium.pulse import PulseView
 from trivium.settings import KafkaSettings, RouterSettings, read
 
-_VIEW_WAIT_MS: Final = 250
+_LOG = logging.getLogger(__name__)
+
+_PULSES_WAIT_MS: Final = 250
 """Pulses come every second: a view of them need not ask more often."""
 _START_MS: Final = 3_000
 
@@ -27,13 +30,13 @@ class Views:
 
 
 @asynccontextmanager
-async def opened_views(
-    process: Process, policies: Policies, kafka: KafkaSettings, reading: ReaderOptions, now_ms: Callable[[], int]
-) -> AsyncIterator[Views]:
-    """Follow what there is to follow; stops at the end. Raises BadSetting and BadClassifier."""
-    insight = open_insight(policies.current, kafka, read(RouterSettings, process.environ), process.metrics)
-    pulses = PulseView(kafka.bootstrap, kafka.session_timeout_ms, replace(reading, fetch_max_wait_ms=_VIEW_WAIT_MS))
-    async with pulses, insight.cache as cache:
+async def opened_views(process: Process, policies: Policies, kafka: KafkaSettings) -> AsyncIterator[Views]:
+    """Follow what there is to follow; stops at the end. Raises BadSetting and BadPolicy."""
+    settings = read(RouterSettings, process.environ)
+    insight = open_insight(policies.current, kafka, settings, process.metrics)
+    reading = ReaderOptions(client_id=f"{process.instance}-pulses", fetch_max_wait_ms=_PULSES_WAIT_MS)
+    async with PulseView(kafka.bootstrap, kafka.session_timeout_ms, reading) as pulses, insight.cache:
         await pulses.wait_caught_up(_START_MS)
-        await cache.wait_caught_up(_START_MS)
-        yield Views(FactSource(policies, pulses, cache, insight.classify), cache.entry)
+        if not await insight.cache.wait_caught_up(_START_MS):
+            _LOG.warning("the cache was not read to its end in %d ms: it serves when it has been", _START_MS)
+        yield Views(FactSource(policies, pulses, insight.cache, insight.classify), insight.cache.entry)

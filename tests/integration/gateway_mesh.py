@@ -35,9 +35,10 @@ targets:
   finetuned/a: {tier: finetuned, model: a}
   retrieval/docs: {tier: retrieval, model: hybrid, generator: finetuned/a}
   cloud/small: {tier: cloud, model: s, prices: {input: 1, output: 5}}
-endpoints: {/one: one, /cascade: cascade, /docs: docs, /json: json, /only: only}
+endpoints: {/one: one, /cascade: cascade, /docs: docs, /json: json, /only: only, /known: known}
 tasks:
   one: {route: [finetuned/a, cloud/small], system: s, timeout_ms: 8000}
+  known: {route: [finetuned/a], system: s, timeout_ms: 8000, cache: true}
   only: {route: [cloud/small], system: s, timeout_ms: 8000}
   cascade: {can_wait: true, route: [{target: finetuned/a, bar: 0.5}, cloud/small], system: s, timeout_ms: 8000}
   docs: {route: [retrieval/docs, cloud/small], system: s, corpus: docs, timeout_ms: 8000}

@@ -170,6 +170,19 @@ async def test_a_caller_who_leaves_stops_the_call_and_leaves_a_record(mesh: Gate
     assert (record.terminal.kind, record.terminal.reason.code) == ("failed", "cancelled")
 
 
+async def test_an_answer_is_kept_and_serves_the_next_who_asks(mesh: GatewayMesh) -> None:
+    question = "When do you open on Sundays?"
+    first = await mesh.stub.Complete(asking(question, "/known", id="first"), timeout=TIMEOUT)
+    assert (first.tier, len(mesh.finetuned.works)) == ("finetuned", 1)
+    async with asyncio.timeout(TIMEOUT):
+        while (again := await mesh.stub.Complete(asking(question, "/known"), timeout=TIMEOUT)).tier != "cache":
+            mesh.finetuned.renew()
+    assert again.answer.text == first.answer.text
+    assert (again.cache.kind, again.cache.question, again.cost_micro_dollars) == ("exact", question, 0)
+    deltas, (streamed_again,) = await streamed(mesh, asking(question, "/known"))
+    assert (deltas, streamed_again.tier) == ([first.answer.text], "cache")
+
+
 async def test_the_policy_is_taken_anew_without_a_restart(tmp_path: Path) -> None:
     async with gateway_mesh(tmp_path) as mesh, asyncio.timeout(TIMEOUT):
         text = mesh.policy.read_text().replace("revision: 1", "revision: 2")
