@@ -146,7 +146,7 @@ class Served:
 
     async def suffer(self) -> None:
         """Waits out the delay of the fault; breaks the connection for those that end so."""
-        if self.fault is None:
+        if self.fault is None or (self.entry.stream and not self.early):
             return
         if self.fault.kind == "hang":
             await asyncio.sleep(self.fault.delay_ms / 1000 if self.fault.delay_ms else LONGEST_HANG_S)

@@ -204,6 +204,20 @@ async def test_hang_ends_when_the_caller_goes(mind: Mind) -> None:
     assert entry.took_ms < 1_000  # it did not wait for the grace that stopping gives to running calls
 
 
+async def test_a_stream_that_hangs_in_the_middle(standin: TgiStandin, hub: AsyncInferenceClient) -> None:
+    standin.faults.order("hang", after_tokens=2)
+    events = []
+
+    async def collect() -> None:
+        url = standin.url + "/generate_stream"
+        async for event in await hub.text_generation("Task: draft\n\nhello", model=url, stream=True):
+            events.append(event)
+
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(collect(), 0.5)
+    assert len(events) == 2
+
+
 @pytest.mark.parametrize("kind", ["reset", "refuse", "cut"])
 async def test_broken_connections(standin: TgiStandin, kind: Any) -> None:
     standin.faults.order(kind)
