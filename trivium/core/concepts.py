@@ -92,7 +92,7 @@ CONCEPTS: Final[dict[str, str]] = {
     "install": "install installed installing installation set_up setup",
     "uninstall": "uninstall uninstalled uninstalling deinstall",
     "version": "version versions release releases latest newest up_to_date",
-    "mobile": "mobile smartphone iphone android ios tablet phone_app",
+    "mobile": "mobile phone_app mobile_application mobile_app smartphone iphone android ios tablet phone_app",
     "offline": "offline without_internet no_network no_internet not_connected without_connection internet_connection",
     "darkmode": "dark_mode dark_theme night_theme night_mode black_background",
     "apikey": "key_to_call api_key api_keys api_token api_tokens access_key access_keys access_token token tokens",
@@ -101,8 +101,8 @@ CONCEPTS: Final[dict[str, str]] = {
     "webhook": "webhook webhooks callback callbacks callback_url event_callbacks",
     "connect": "connect connects connected connecting link linked linking plug hook_up",
     "integration": "integration integrations integrate integrates connects third_party_apps interoperate",
-    "support": "support customer_service customer_support help_desk helpdesk agent human real_person representative",
-    "contact": "contact reach talk_to speak_to get_hold_of get_in_touch ",
+    "support": "support customer_service customer_support help_desk helpdesk agent human real_person representative person",
+    "contact": "contact reach talk talk_to speak speak_to get_hold_of get_in_touch ",
     "hours": "opening_hours hours open_hours available_hours weekends weekend at_what_times",
     "complaint": "complaint complaints complain unhappy dissatisfied unsatisfied manager",
     "ticket": "ticket tickets support_request case inquiry enquiry",
@@ -118,7 +118,7 @@ CONCEPTS: Final[dict[str, str]] = {
     "points": "points loyalty rewards reward bonus_points loyalty_points loyalty_scheme loyalty_programme",
     "arrive": "arrive arrived arrives shown_up show_up turn_up turned_up get_here ",
     "waiting": "waiting pending processing processed process delayed late overdue",
-    "track": "track tracking follow whereabouts status where_is progress how_far_along",
+    "track": "track tracking follow whereabouts status progress how_far_along",
     "duration": "how_long duration time_frame timeframe how_many_days how_soon how_quickly how_fast processing_time time_limit deadline until_when "
                 "by_when",
     "fast": "express urgent urgently quicker faster rush next_day same_day speed_up expedite expedited asap",
@@ -154,7 +154,6 @@ CONCEPTS: Final[dict[str, str]] = {
     "share": "share sharing shared",
     "duplicate": "copy duplicate clone",
     "encrypt": "encrypt encrypted encryption",
-    "policy": "policy policies rules terms conditions",
 }  # fmt: skip
 
 ACTIONS: Final = _words(
@@ -167,7 +166,10 @@ ACTIONS: Final = _words(
 
 FACETS: Final = _words(
     "damaged twice installment free price discount waiting duration fast foreign customs stock gift warranty bulk wrong missing "
-    "student nonprofit annual monthly difference label unopened size limit slow down offline privacy hours policy address "
+    "student nonprofit annual monthly difference label unopened size limit slow down offline privacy hours address "
     "version trial language role owner exchangerate accept mobile bug certificate feature server"
 )
 """Concepts that say which side of a thing is asked about. The concepts in neither set are the things themselves."""
+
+TRACKED: Final = _words("parcel order refund")
+"""Things of which "where" asks how far they have come."""

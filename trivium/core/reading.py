@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from trivium.core import wording
-from trivium.core.concepts import CONCEPTS
+from trivium.core.concepts import CONCEPTS, TRACKED
 from trivium.core.question import READ_CHARS, Text, capitalised, normalise, open_contractions, stem
 
 _TOKEN: Final = re.compile(
@@ -13,7 +13,7 @@ _TOKEN: Final = re.compile(
     r"|(?P<url>(?:https?://|www\.)[^\s?!,]+)"
     r"|(?P<quoted>\"[^\"]{1,60}\")"
     r"|(?P<money>[$€£¥]\s?\d[\d,]*(?:\.\d+)?)"
-    r"|(?P<mixed>#?(?=[\w/-]*\d)[^\W_]+(?:[-_/.][^\W_]+)*%?)"
+    r"|(?P<mixed>#?(?=[\w/-]*\d)[^\W_]+(?:(?:[-_/.]|,(?=\d{3}\b))[^\W_]+)*%?)"
     r"|(?P<word>[^\W\d_]+(?:'[^\W\d_]+)?)"
     r"|(?P<sign>[%$€£¥])"
 )
@@ -29,13 +29,13 @@ _ASKS: Final = {"why": "why", "when": "when", "where": "where", "who": "who", "w
                 "which": "which"}  # fmt: skip
 _HOW: Final = {"much": "howmuch", "many": "howmany", "long": "howlong", "soon": "howlong", "quickly": "howlong",
                "fast": "howlong", "often": "howoften", "expensive": "howmuch", "big": "howmuch", "come": "why"}  # fmt: skip
-_COUNTING: Final = frozenset(wording.NUMBER_WORDS) | {"one"}
+_COUNTING: Final = frozenset(wording.NUMBER_WORDS) | {"one", *wording.SCALES}
 _CAN: Final = frozenset({"can", "may", "could", "would", "will", "please"})
 _WHETHER: Final = frozenset({"do", "does", "is", "are", "did", "has", "have", "was", "were", "am", "should", "must"})
 _OFFERS: Final = frozenset(
     {"possible", "offer", "have", "support", "there", "provide", "allow", "accept", "sell", "available"}
 )
-_PROCEDURES: Final = frozenset({"procedure", "way", "steps", "process", "need", "have"})
+_PROCEDURES: Final = frozenset({"policy", "policies", "rules", "procedure", "way", "steps", "process", "need", "have"})
 _WISHES: Final = frozenset({"want", "like", "need", "wish", "please"})
 _FIRST: Final = frozenset({"i", "me", "we", "us"})
 _SECOND: Final = frozenset({"you"})
@@ -150,6 +150,9 @@ class Reader:
             every.add(name or root)
             if name is not None:
                 known.add(name)
+        if "where" in words and not every.isdisjoint(TRACKED):
+            every.add("track")
+            known.add("track")
         return frozenset(every), frozenset(known)
 
     def _poles(self, words: list[str]) -> frozenset[tuple[str, int]]:
@@ -301,6 +304,8 @@ def _number_at(words: list[str], index: int) -> tuple[str | None, int]:
         follower = words[index + 1] if index + 1 < len(words) else ""
         if value >= 20 and wording.NUMBER_WORDS.get(follower, 99) < 10:
             value, used = value + wording.NUMBER_WORDS[follower], 2
+    elif word in wording.SCALES and word != "k":
+        return f"{wording.SCALES[word]:g}", 1
     else:
         return None, 1
     if index + used < len(words) and words[index + used] in wording.SCALES:

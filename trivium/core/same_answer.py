@@ -19,7 +19,7 @@ FEATURES: Final = (
     "cosine", "cosine_gap", "concept_jaccard", "concept_cover", "word_jaccard", "trigram_jaccard", "length_ratio",
     "shared_actions", "shared_facets", "shared_things", "shared_unknown",
     "action_conflict", "action_one_sided", "facet_conflict", "facet_one_sided", "thing_conflict", "thing_one_sided",
-    "unknown_conflict", "unknown_one_sided", "fewest_concepts",
+    "unknown_conflict", "unknown_one_sided", "unmatched_least", "unmatched_most", "fewest_concepts",
     "ask_distance", "modifier_mismatch", "past_mismatch", "complaint_mismatch", "undone_mismatch",
     "poles_shared", "poles_one_sided", "rivals_one_sided", "actors_equal", "order_kept",
 )  # fmt: skip
@@ -31,6 +31,9 @@ NEGATION_DECIDES: Final = 0.6
 
 FULL_WITNESS: Final = math.log2(77)
 """Classes, as bits, from which the agreement of a classifier has its full weight."""
+
+WITNESS_POWER: Final = 1.25
+"""Chosen on banking77 so that at the shipped bar a stream of it hits often with fewer than one wrong hit in a hundred."""
 
 _OPEN_ASKS: Final = frozenset({"do", "can", "state", "where"})
 _NEAR_ASKS: Final = frozenset(
@@ -118,7 +121,7 @@ class Verifier:
     def score(self, a: Text, b: Text, evidence: Evidence) -> float:
         """0..1: the trees' probability, weighed with the agreement of a classifier in proportion to how finely it divides.
 
-        With w = min(1, log2(classes) / log2(77))^2 it is p^(1 - w/2) * agreement^w: one of 77 intents agreed upon is
+        With w = min(1, log2(classes) / log2(77))^2 it is p^(1 - w/2) * agreement^(1.25 w): one of 77 intents agreed upon is
         worth half of the texts' own doubt and its disagreement counts in full, one of eight changes little."""
         inputs = features(a, b, evidence)
         total = self.base
@@ -131,7 +134,7 @@ class Verifier:
         if evidence.classes < 2:
             return probability
         weight = min(1.0, math.log2(evidence.classes) / FULL_WITNESS) ** 2
-        return float(probability ** (1.0 - weight / 2.0) * max(evidence.agreement, 0.0) ** weight)
+        return float(probability ** (1.0 - weight / 2.0) * max(evidence.agreement, 0.0) ** (WITNESS_POWER * weight))
 
 
 def _tree(node: object) -> Tree:
@@ -195,6 +198,8 @@ def _concept_features(a: Text, b: Text, words: float) -> tuple[float, ...]:
         min(a.length, b.length) / (max(a.length, b.length) or 1),
         *(float(min(count, 3)) for count in common),
         *gaps,
+        float(min(sum(only_a), sum(only_b), 4)),
+        float(min(max(sum(only_a), sum(only_b)), 6)),
         float(min(fewest, 6)),
     )
 

@@ -161,7 +161,7 @@ STOPWORDS: Final = _words(
     "whose whom let help s t d ll m re ve up out off over again still yet now already really actually ever even else "
     "one thing things something anything someone somebody anyone anybody kind sort bit lot im look looking see try trying "
     "make makes made take takes happen happens happening come comes go goes going use using work works working "
-    "explain show say says said think question wonder wondering mean means  because since while once though although"
+    "policy policies rules terms explain show say says said think question wonder wondering mean means  because since while once though although"
 )
 """Words that carry little of what is asked. Polarity, direction and kind of question are read before they go."""
 
