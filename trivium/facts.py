@@ -105,10 +105,10 @@ class FactSource:
         quota: Quota | None = None,
     ) -> None:
         self._policies = policies
-        self._pulses: Pulses = pulses or NoPulses()
-        self._cache: AnswerCache = cache or NoCache()
+        self._pulses: Pulses = NoPulses() if pulses is None else pulses
+        self._cache: AnswerCache = NoCache() if cache is None else cache
         self._classify = classify
-        self._quota = quota or Quota()
+        self._quota = Quota() if quota is None else quota
         self._newest_ms = 0
 
     def at(self, now_ms: int, tenant: str) -> Facts:
