@@ -12,6 +12,7 @@ from trivium.codec import (
     ledger_record,
     outcome_record,
     stray_record,
+    terminal_to,
 )
 from trivium.core.outcome import Fault, FaultKind, Outcome, Reason, ReasonCode, Terminal, TerminalKind
 from trivium.core.partition import PartitionPlan, home
@@ -35,7 +36,7 @@ from trivium.kafka.topics import (
     Lane,
     work,
 )
-from trivium.v1 import journey_pb2, records_pb2, request_pb2
+from trivium.v1 import journey_pb2, outcome_pb2, records_pb2, request_pb2
 
 Headers = tuple[tuple[str, bytes], ...]
 Stages = Sequence[Sequence[Record]]
@@ -76,10 +77,14 @@ class Effects:
         self._options = options
         self._make_entry = make_entry
         self._plan: tuple[Policy, PartitionPlan] | None = None
+        self._last_home: tuple[Identity | None, int] = (None, 0)
 
     def home(self, identity: Identity) -> int:
         """The home partition of an identity."""
-        return home(identity.key, self._options.partitions)
+        # Asked two or three times in a row for the same identity.
+        if self._last_home[0] != identity:
+            self._last_home = (identity, home(identity.key, self._options.partitions))
+        return self._last_home[1]
 
     def work(self, call: Call, request: request_pb2.Request, policy: Policy, trace: Headers) -> Record:
         """The work record of a call. Raises TooLarge."""
@@ -93,23 +98,26 @@ class Effects:
 
     def end(self, end: End, cause: int, trace: Headers) -> Stages:
         """Ledger and cache entry first, then the terminal."""
-        before = [self.ledger(end)]
+        message = terminal_to(end.terminal)
+        before = [self._ledger(end, message)]
         entry = self._make_entry(end) if end.write is not None else None
         if entry is not None:
             before.extend(self._fitting(_entry_record(entry)))
-        return (before, (self.terminal(end, cause, trace),))
+        return (before, (self._reply(end, message, cause, trace),))
 
-    def ledger(self, end: End) -> Record:
+    def _ledger(self, end: End, message: outcome_pb2.Terminal) -> Record:
         """What a terminal cost and why it went where it went."""
         tenant = end.terminal.identity.tenant.encode()
-        return Record(LEDGER, tenant, ledger_record(end, "kafka").SerializeToString(), _LEDGER)
+        return Record(LEDGER, tenant, ledger_record(end, "kafka", message).SerializeToString(), _LEDGER)
 
-    def terminal(self, end: End, cause: int, trace: Headers) -> Record:
-        """The reply. One that is too large is replaced by a failure that says so and keeps the cost."""
-        record = self._terminal(end.terminal, end, cause, trace)
-        if len(record.value or b"") <= self._options.max_bytes:
-            return record
-        return self._terminal(too_large(end.terminal, len(record.value or b"")), end, cause, trace)
+    def _reply(self, end: End, message: outcome_pb2.Terminal, cause: int, trace: Headers) -> Record:
+        """One that is too large is replaced by a failure that says so and keeps the cost."""
+        as_is = end.content_type is ContentType.PROTOBUF
+        value = message.SerializeToString() if as_is else encode_terminal(end.terminal, end.content_type)
+        if len(value) <= self._options.max_bytes:
+            return self._terminal(end.terminal, value, end, cause, trace)
+        failed = too_large(end.terminal, len(value))
+        return self._terminal(failed, encode_terminal(failed, end.content_type), end, cause, trace)
 
     def smaller_terminal(self, record: Record, size: int) -> Record:
         """The failure in place of a reply that the broker refused."""
@@ -119,7 +127,7 @@ class Effects:
         headers = tuple((k, b"failed" if k == HEADER_KIND else v) for k, v in record.headers)
         return replace(record, value=encode_terminal(terminal, ContentType(content_type)), headers=headers)
 
-    def _terminal(self, terminal: Terminal, end: End, cause: int, trace: Headers) -> Record:
+    def _terminal(self, terminal: Terminal, value: bytes, end: End, cause: int, trace: Headers) -> Record:
         identity = terminal.identity
         headers = (
             (HEADER_CONTENT_TYPE, end.content_type.value.encode()),
@@ -129,7 +137,6 @@ class Effects:
             (HEADER_CAUSE, b"%d" % cause),
             *trace,
         )
-        value = encode_terminal(terminal, end.content_type)
         return Record(end.reply_topic or RESPONSES, identity.key.encode(), value, headers, self.home(identity))
 
     def overdue(self, carry: bytes, identity: Identity, attempt: int, target: str, now_ms: int, why: str) -> Record:

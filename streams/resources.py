@@ -6,7 +6,6 @@ from typing import Final, Protocol
 from trivium.core.slip import End
 from trivium.facts import FactSource, Policies
 from trivium.insight import open_insight
-from trivium.insight import open_insight
 from trivium.kafka.reader import ReaderOptions
 from trivium.pulse import PulseView
 from trivium.settings import KafkaSettings, RouterSettings

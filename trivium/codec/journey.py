@@ -1,6 +1,8 @@
 """Policy parts, slips, work and decisions."""
 
+from collections.abc import Callable
 from functools import lru_cache
+from typing import Generic, TypeVar
 
 from trivium.codec.outcome import (
     attempt_from,
@@ -20,7 +22,30 @@ from trivium.v1 import journey_pb2 as pb
 from trivium.v1 import request_pb2
 
 MEMO = 1024
-"""Targets and task specs are few and travel with every record: their conversions are remembered."""
+"""Targets, legs and task specs are few and travel with every record: their conversions are remembered."""
+
+K = TypeVar("K")
+M = TypeVar("M")
+
+
+class _Shared(Generic[K, M]):
+    """Messages of values that live long (the policy's, and those that were read before), found by identity: to hash a
+    target costs more than to convert it. The messages are shared: callers put them into others, which copies."""
+
+    def __init__(self, convert: Callable[[K], M]) -> None:
+        self._convert = convert
+        self._known: dict[int, tuple[K, M]] = {}
+
+    def __call__(self, value: K) -> M:
+        found = self._known.get(id(value))
+        if found is not None:
+            return found[1]
+        if len(self._known) >= MEMO:
+            self._known.clear()
+        message = self._convert(value)
+        # With the value itself, so that its identity is not given to another one.
+        self._known[id(value)] = (value, message)
+        return message
 
 
 def prices_from(m: pb.Prices) -> Prices:
@@ -70,9 +95,7 @@ def _target_from(wire: bytes) -> Target:
     )
 
 
-@lru_cache(MEMO)
-def target_to(t: Target) -> pb.Target:
-    """Shared: callers put it into another message (which copies) and never change it."""
+def _target_to(t: Target) -> pb.Target:
     return pb.Target(
         name=t.name,
         tier=t.tier.value,
@@ -87,6 +110,10 @@ def target_to(t: Target) -> pb.Target:
         on_ambiguous=t.on_ambiguous.value,
         streams=t.streams,
     )
+
+
+target_to = _Shared(_target_to)
+"""Target -> its message, shared."""
 
 
 def spec_from(m: pb.TaskSpec) -> TaskSpec:
@@ -111,9 +138,7 @@ def _spec_from(wire: bytes) -> TaskSpec:
     )
 
 
-@lru_cache(MEMO)
-def spec_to(s: TaskSpec) -> pb.TaskSpec:
-    """Shared, like target_to."""
+def _spec_to(s: TaskSpec) -> pb.TaskSpec:
     return pb.TaskSpec(
         name=s.name,
         system=s.system,
@@ -127,6 +152,24 @@ def spec_to(s: TaskSpec) -> pb.TaskSpec:
         relevance_cut=s.relevance_cut,
         slots=s.slots,
     )
+
+
+spec_to = _Shared(_spec_to)
+"""Task spec -> its message, shared."""
+
+
+@lru_cache(MEMO)
+def _leg_from(wire: bytes) -> Leg:
+    m = pb.Leg.FromString(wire)
+    return Leg(target_from(m.target), m.bar if m.HasField("bar") else None)
+
+
+def _leg_to(leg: Leg) -> pb.Leg:
+    return pb.Leg(target=target_to(leg.target), bar=leg.bar)
+
+
+leg_to = _Shared(_leg_to)
+"""Leg -> its message, shared."""
 
 
 def classification_from(m: pb.Classification) -> Classification:
@@ -190,7 +233,7 @@ def journey_from(request: request_pb2.Request, slip: pb.Slip) -> Journey:
     return Journey(
         request=request_from(request),
         task=spec_from(slip.task),
-        route=tuple(Leg(target_from(g.target), g.bar if g.HasField("bar") else None) for g in slip.route),
+        route=tuple([_leg_from(g.SerializeToString(deterministic=True)) for g in slip.route]),
         decision=decision_from(slip.decision),
         arrived_ms=slip.arrived_ms,
         deadline_ms=slip.deadline_ms,
@@ -213,7 +256,7 @@ def slip_to(j: Journey) -> pb.Slip:
     """The journey without its request, which travels beside it."""
     slip = pb.Slip(
         task_type=j.task.name,
-        route=[pb.Leg(target=target_to(leg.target), bar=leg.bar) for leg in j.route],
+        route=[leg_to(leg) for leg in j.route],
         position=j.position,
         attempts=[attempt_to(a) for a in j.attempts],
         earlier=None if j.earlier is None else outcome_to(j.earlier),
