@@ -91,10 +91,14 @@ def patient(route: Route, task: TaskType) -> Route:
 
 def first_rule(rules: tuple[Rule, ...], attributes: Attributes) -> Rule | None:
     """The first rule whose conditions all hold, each on one attribute."""
+    equal = Op.EQ
     for rule in rules:
         for condition in rule.when:
             value = attributes[condition.attribute]
-            if not (value == condition.value if condition.op is Op.EQ else meets(condition, value)):
+            if condition.op is equal:
+                if value != condition.value:
+                    break
+            elif not meets(condition, value):
                 break
         else:
             return rule

@@ -1,6 +1,6 @@
 """Stage 9: the terminal, whichever way a journey ends. Money and tokens are sums over the attempts, tools included."""
 
-from typing import Final
+from typing import Any, Final
 
 from trivium.core import price
 from trivium.core.decision import Decision, Source
@@ -23,7 +23,7 @@ from trivium.core.quick import replace
 from trivium.core.request import Identity, Request
 from trivium.core.scope import writable
 from trivium.core.slip import Arrival, CacheHit, CacheScope, End, Journey
-from trivium.core.trail import Trail, extended
+from trivium.core.trail import Trail, clip, extended
 
 CODES: Final = {
     FaultKind.TOO_LARGE: ReasonCode.TOO_LARGE,
@@ -31,6 +31,9 @@ CODES: Final = {
     FaultKind.STARTED_TOO_OFTEN: ReasonCode.STARTED_TOO_OFTEN,
 }
 """Last faults that have a reason of their own."""
+
+FAULT_BYTES: Final = 300
+"""Of a vendor's own words in a reason; the attempt has all of them."""
 
 REFUSED: Final = 5
 """Refused candidates that a slip and a terminal carry."""
@@ -41,8 +44,11 @@ def answered(journey: Journey, outcome: Outcome, policy: Policy, trail: Trail, n
     answer = outcome.result
     assert isinstance(answer, Answer)
     leg = next((leg for leg in journey.route if leg.target.name == outcome.target), None)
-    terminal = replace(
-        _terminal(journey, TerminalKind.ANSWERED, policy, now_ms),
+    terminal = _terminal(
+        journey,
+        TerminalKind.ANSWERED,
+        policy.revision,
+        now_ms,
         answer=answer,
         tier=leg.target.tier.value if leg else "",
         target=outcome.target,
@@ -58,14 +64,16 @@ def answered(journey: Journey, outcome: Outcome, policy: Policy, trail: Trail, n
 def from_cache(journey: Journey, hit: CacheHit, policy: Policy, trail: Trail, now_ms: int) -> End:
     """The journey ends before any attempt. All-cloud cost: the estimated prompt and the answer that is reused."""
     spared = Usage(input_tokens=journey.decision.prompt_tokens, output_tokens=estimate_tokens(hit.answer.text))
-    terminal = replace(
-        _terminal(journey, TerminalKind.ANSWERED, policy, now_ms),
+    terminal = _terminal(
+        journey,
+        TerminalKind.ANSWERED,
+        policy.revision,
+        now_ms,
         answer=hit.answer,
         tier="cache",
         all_cloud_micro_dollars=price.all_cloud(policy, spared),
         ttft_ms=max(0, now_ms - journey.arrived_ms),
         cache=hit.note,
-        refused_candidates=hit.refused[:REFUSED],
     )
     trail.say("cache", f"{hit.note.kind} hit: similarity {hit.note.similarity:.2f}, score {hit.note.score:.2f}, made for {hit.note.made_for}")
     return _end(journey, terminal, trail)
@@ -106,7 +114,7 @@ def cancelled(journey: Journey, policy_revision: int, now_ms: int) -> End:
     )
     closed = replace(journey, attempts=attempts)
     reason = Reason(ReasonCode.CANCELLED, "cancelled by the caller")
-    terminal = replace(_bare(closed, TerminalKind.FAILED, policy_revision, now_ms), reason=reason)
+    terminal = _terminal(closed, TerminalKind.FAILED, policy_revision, now_ms, reason=reason)
     trail = Trail()
     trail.say("finish", f"cancelled; {_bill(terminal)}")
     return _end(closed, terminal, trail)
@@ -143,16 +151,13 @@ def trace_id(traceparent: str) -> str:
 def _without_answer(
     journey: Journey, kind: TerminalKind, reason: Reason, policy: Policy, trail: Trail, now_ms: int
 ) -> End:
-    terminal = replace(_terminal(journey, kind, policy, now_ms), reason=reason)
+    terminal = _terminal(journey, kind, policy.revision, now_ms, reason=reason)
     trail.say("finish", f"{kind.value}: {reason.message}; {_bill(terminal)}")
     return _end(journey, terminal, trail)
 
 
-def _terminal(journey: Journey, kind: TerminalKind, policy: Policy, now_ms: int) -> Terminal:
-    return _bare(journey, kind, policy.revision, now_ms)
-
-
-def _bare(journey: Journey, kind: TerminalKind, policy_revision: int, now_ms: int) -> Terminal:
+def _terminal(journey: Journey, kind: TerminalKind, policy_revision: int, now_ms: int, **more: Any) -> Terminal:
+    """What all terminals have; `more`: fields of Terminal that only this one has."""
     usage = Usage()
     for attempt in journey.attempts:
         usage += attempt.usage
@@ -168,6 +173,7 @@ def _bare(journey: Journey, kind: TerminalKind, policy_revision: int, now_ms: in
         refused_candidates=journey.refused_candidates,
         policy_revision=policy_revision,
         trace_id=trace_id(journey.traceparent),
+        **more,
     )
 
 
@@ -192,7 +198,8 @@ def _faults(journey: Journey) -> str:
 def _came_of(attempt: Attempt) -> str:
     if attempt.fault is None:
         return f"{attempt.target}: {attempt.why or attempt.verdict.value}"
-    return f"{attempt.target}: {attempt.fault.kind.value}" + (f" ({attempt.fault.message})" if attempt.fault.message else "")
+    said = clip(attempt.fault.message, FAULT_BYTES)
+    return f"{attempt.target}: {attempt.fault.kind.value}" + (f" ({said})" if said else "")
 
 
 def _bill(terminal: Terminal) -> str:

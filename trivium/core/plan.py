@@ -95,7 +95,7 @@ class Plan:
         return chosen
 
     def _experiment(self) -> None:
-        """Stage 7, before the cache is asked (docs/decisions/0010-the-arm-is-drawn-before-the-cache.md).
+        """Stage 7, before the cache is asked (docs/decisions/0030-the-arm-is-drawn-before-the-cache.md).
 
         A request that some arm could not carry at all is left out, so that the arms stay comparable."""
         experiment = experiment_for(self.task.spec.name, self.chosen.source, self.policy)
@@ -124,11 +124,11 @@ class Plan:
             self.trail.say("cache", "not read, to be refreshed")
             return None
         found = self.facts.lookup(scope)
+        self.refused = found.refused[: finish.REFUSED]
         if isinstance(found, CacheHit):
             return found
         near = f", {len(found.refused)} near ones refused: {found.refused[0].why}" if found.refused else ""
         self.trail.say("cache", "nothing serves" + near)
-        self.refused = found.refused[: finish.REFUSED]
         return None
 
     # --- the values --------------------------------------------------------------------------------------------------

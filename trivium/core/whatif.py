@@ -7,6 +7,8 @@ cache is empty.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Final
 
 from trivium.core.admit import novel_task
 from trivium.core.candidates import attributes_of, choose, patient
@@ -21,6 +23,13 @@ from trivium.core.trail import Trail
 WORD = 1.0
 """Size of a change of one word; a number's change is its share of the number, a bar's is its difference."""
 PIN = 2.0
+CLOSED: Final[dict[Attribute, type[Enum]]] = {
+    Attribute.SENSITIVITY: Sensitivity,
+    Attribute.STAKES: Stakes,
+    Attribute.PRIORITY: Priority,
+    Attribute.KNOWLEDGE: Knowledge,
+    Attribute.OUTPUT: OutputKind,
+}
 MOST = 64
 """Values of one attribute that are tried."""
 
@@ -126,16 +135,17 @@ def _of_attributes(known: Known, policy: Policy) -> Iterator[Change]:
             there = destination(other, policy)
             if there != now:
                 end = f"had sent it to {there}" if there else "had left no target that may carry it"
-                yield Change(_size(known, attribute, value), f"{attribute.value} {_shown(value)} instead of {_was(known, attribute)} {end}.")
+                size = _size(known, attribute, value) + (0.0 if there else WORD)
+                yield Change(size, f"{attribute.value} {_shown(value)} instead of {_was(known, attribute)} {end}.")
 
 
 def _values(known: Known, attribute: Attribute, policy: Policy) -> Iterable[str | float]:
     """What the rules compare with, and the words of closed sets; a threshold is tried on both its sides."""
-    if attribute is Attribute.SENSITIVITY:
-        return [s.value for s in Sensitivity]
+    if attribute in CLOSED:
+        return [word.value for word in CLOSED[attribute]]
     if attribute is Attribute.TASK_TYPE:
         return list(policy.tasks)[:MOST]
-    values: list[str | float] = []
+    values: list[str | float] = [] if attribute in (Attribute.TOKENS, Attribute.COMPLEXITY) else [""]
     for rule in policy.rules:
         for condition in rule.when:
             if condition.attribute is not attribute:

@@ -151,6 +151,7 @@ def _arms(section: Section, names: Names) -> tuple[Arm, ...]:
 
 
 def _conditions(section: Section, names: Names) -> tuple[Condition, ...]:
+    """All of them must hold; those that are cheap to ask and rarely hold stand first."""
     section.required("when")
     when = section.section("when")
     if when is None:
@@ -163,6 +164,7 @@ def _conditions(section: Section, names: Names) -> tuple[Condition, ...]:
     when.close()
     if not when.node.value:
         section.problem("when", "has no condition; what always holds is the default route")
+    conditions.sort(key=lambda condition: (condition.attribute in NUMBERS, condition.op is not Op.EQ))
     return tuple(conditions)
 
 
