@@ -67,7 +67,9 @@ def filled(entries: list[str], embedder: StaticEmbedder) -> tuple[Lookup, Vector
     progress(f"embedding {len(entries)} entries ...")
     vectors = embedder.embed_many(entries)
     progress("building the index ...")
-    lookup.put_many([(Line(str(number), text), vector) for number, (text, vector) in enumerate(zip(entries, vectors, strict=True))])
+    lookup.put_many(
+        [(Line(str(number), text), vector) for number, (text, vector) in enumerate(zip(entries, vectors, strict=True))]
+    )
     return lookup, vectors
 
 
@@ -79,7 +81,9 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="example: python -m benchmarks.cache --entries 100000 --json",
     )
-    parser.add_argument("--data", type=Path, default=DEFAULT, help="folder of the public data sets (default: %(default)s)")
+    parser.add_argument(
+        "--data", type=Path, default=DEFAULT, help="folder of the public data sets (default: %(default)s)"
+    )
     parser.add_argument("--entries", type=int, default=100_000, help="default: %(default)s")
     parser.add_argument("--questions", type=int, default=2_000, help="default: %(default)s")
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
@@ -89,7 +93,10 @@ def main() -> None:
     started = time.perf_counter()
     lookup, vectors = filled(entries, embedder)
     built_s = time.perf_counter() - started
-    figures = measured(lookup, vectors, questions, embedder) | {"build_s": round(built_s, 1), "entries": float(len(entries))}
+    figures = measured(lookup, vectors, questions, embedder) | {
+        "build_s": round(built_s, 1),
+        "entries": float(len(entries)),
+    }
     print_table("Semantic cache", [{"figure": name, "value": value} for name, value in figures.items()])
     if chosen.json:
         finish(figures, True)

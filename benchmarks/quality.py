@@ -49,7 +49,9 @@ class HeldOutWitness:
         return self.views[vector.tobytes()]
 
 
-def classification(folder: Path, embedder: StaticEmbedder) -> tuple[dict[str, float], ClassifierReport, list[dict[str, str]]]:
+def classification(
+    folder: Path, embedder: StaticEmbedder
+) -> tuple[dict[str, float], ClassifierReport, list[dict[str, str]]]:
     """Accuracies and recall, and banking77's report for the cache."""
     banking = read_rows(folder, "banking77.csv")
     progress("banking77: five folds of 77 intents ...")
@@ -135,7 +137,9 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="example: python -m benchmarks.quality --data ../shared/data --json",
     )
-    parser.add_argument("--data", type=Path, default=DEFAULT, help="folder of the public data sets (default: %(default)s)")
+    parser.add_argument(
+        "--data", type=Path, default=DEFAULT, help="folder of the public data sets (default: %(default)s)"
+    )
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     chosen = parser.parse_args()
     embedder = StaticEmbedder.load()
@@ -144,12 +148,19 @@ def main() -> None:
     figures |= cache_stream(banking, report, embedder)
     figures |= model_choice(chosen.data, embedder)
     figures |= tool_choice()
-    print_table("Quality", [{"figure": name, "value": value, "floor": FLOORS.get(name, "")} for name, value in figures.items()])
+    print_table(
+        "Quality", [{"figure": name, "value": value, "floor": FLOORS.get(name, "")} for name, value in figures.items()]
+    )
     if chosen.json:
         finish(figures, True)
 
 
-FLOORS = {"banking77_accuracy": ">= 0.88", "cache_hit_rate": ">= 0.3", "cache_wrong_rate": "<= 0.01", "routellm_apgr": ">= 0.594"}
+FLOORS = {
+    "banking77_accuracy": ">= 0.88",
+    "cache_hit_rate": ">= 0.3",
+    "cache_wrong_rate": "<= 0.01",
+    "routellm_apgr": ">= 0.594",
+}
 
 if __name__ == "__main__":
     main()

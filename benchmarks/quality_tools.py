@@ -41,9 +41,17 @@ def tool_choice() -> dict[str, float]:
 def _calls(client: openai.OpenAI, question: str) -> bool:
     tool: Any = {
         "type": "function",
-        "function": {"name": SPEC.name, "description": SPEC.description, "parameters": json.loads(SPEC.parameters_json)},
+        "function": {
+            "name": SPEC.name,
+            "description": SPEC.description,
+            "parameters": json.loads(SPEC.parameters_json),
+        },
     }
     answer = client.chat.completions.create(
-        model="support", messages=[{"role": "user", "content": question}], tools=[tool], tool_choice="auto", max_tokens=200
+        model="support",
+        messages=[{"role": "user", "content": question}],
+        tools=[tool],
+        tool_choice="auto",
+        max_tokens=200,
     )
     return bool(answer.choices[0].message.tool_calls)

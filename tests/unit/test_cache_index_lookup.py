@@ -99,9 +99,11 @@ def test_a_torn_classifier_refuses_what_the_texts_alone_would_pass(embedder: Sta
     assert isinstance(sure.find("s", "How do I get a refund?", now_ms=0), Hit)
 
 
-def test_few_readings_are_kept_and_answers_stay_the_same(embedder: StaticEmbedder) -> None:
-    small = Lookup(embedder, shipped_verifier(), read_kept=1)
-    small.put_many([(Kept(str(n), text), embedder.embed(text)) for n, text in enumerate(("Reset my password", "I want a refund"))])
+def test_entries_put_together_answer_as_those_put_one_by_one(embedder: StaticEmbedder) -> None:
+    small = Lookup(embedder, shipped_verifier())
+    small.put_many(
+        [(Kept(str(n), text), embedder.embed(text)) for n, text in enumerate(("Reset my password", "I want a refund"))]
+    )
     for _ in range(2):
         assert isinstance(small.find("s", "please reset my password now", now_ms=0), Hit | Miss)
         found = small.find("s", "i'd like a refund", now_ms=0)

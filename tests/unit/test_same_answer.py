@@ -81,14 +81,16 @@ def test_the_word_help_is_an_opening_only_before_a_mark() -> None:
         ("Which plans include the API?", "Which plans don't include the API?", "negated"),
         ("Can I use it with an account?", "Can I use it without an account?", "negated"),
         ("How do I upgrade from Starter to Pro?", "How do I upgrade from Pro to Starter?", "starter|pro"),
-        ("Does Outlook send contacts to Salesforce?", "Does Salesforce send contacts to Outlook?", "outlook|salesforce"),
+        (
+            "Does Outlook send contacts to Salesforce?",
+            "Does Salesforce send contacts to Outlook?",
+            "outlook|salesforce",
+        ),
         ("I sent you the wrong item", "You sent me the wrong item", "order"),
         ("Is Pro better than Team?", "Is Team better than Pro?", "pro|team"),
     ],
 )
-def test_one_detail_makes_another_question_and_is_named(
-    first: str, second: str, word: str, verifier: Verifier
-) -> None:
+def test_one_detail_makes_another_question_and_is_named(first: str, second: str, word: str, verifier: Verifier) -> None:
     a, b = both(first, second)
     for one, other in ((a, b), (b, a)):
         verdict = verifier.verify(one, other, Evidence(1.0, 1.0, 77))
@@ -160,7 +162,9 @@ def test_a_wrong_verifier_file_is_refused_with_a_reason(source: str) -> None:
         Verifier.from_json(source)
 
 
-@pytest.mark.parametrize("text", ["", " ", "\x00", "🙂🙂", "9" * 5000, "a" * 100_000, '"' * 99, "#1 %$€", "日本語の質問"])
+@pytest.mark.parametrize(
+    "text", ["", " ", "\x00", "🙂🙂", "9" * 5000, "a" * 100_000, '"' * 99, "#1 %$€", "日本語の質問"]
+)
 def test_reading_never_raises(text: str) -> None:
     read = READER.read(text)
     assert requirement_failed(read, read) == ""

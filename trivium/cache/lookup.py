@@ -4,7 +4,6 @@ Exact first, then the nearest by vector, each judged by the verifier with what t
 knows nothing of topics, documents or permissions: the view above decides which scope is asked and which entries live.
 """
 
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
@@ -21,8 +20,6 @@ from trivium.ports import Embedder, Vector
 CANDIDATES: Final = 5
 LEAST_COSINE: Final = 0.05
 """Static vectors put two thirds of the true paraphrases below 0.5, so this only drops what shares nothing at all."""
-READ_KEPT: Final = 32_768
-"""Entries whose reading is kept, about 3 KiB each, the least lately compared going first."""
 TEXT_CHARS: Final = 8_000
 """Longer questions are cached by their exact key only: an embedding says little about a page of text."""
 
@@ -95,17 +92,14 @@ def shipped_verifier() -> Verifier:
 class Lookup:
     """One per process, beside the view that feeds it. One thread; about half a millisecond a question."""
 
-    def __init__(
-        self, embedder: Embedder, verifier: Verifier, witness: Witness | None = None, read_kept: int = READ_KEPT
-    ) -> None:
+    def __init__(self, embedder: Embedder, verifier: Verifier, witness: Witness | None = None) -> None:
         self.index = CacheIndex(embedder.dimensions)
         self._embedder = embedder
         self._verifier = verifier
         self._witness = witness
         self._reader = Reader()
         self._entries: dict[str, Entry] = {}
-        self._read: OrderedDict[str, Text] = OrderedDict()
-        self._read_kept = read_kept
+        self._read: dict[str, bytes] = {}
         self._views: dict[str, Vector] = {}
 
     def __len__(self) -> int:
@@ -113,23 +107,20 @@ class Lookup:
 
     def put(self, entry: Entry, vector: Vector | None = None, labels: frozenset[str] = frozenset()) -> None:
         """Adds or replaces an entry; embeds its question unless its vector is given."""
-        self._drop_read(entry.id)
         vector = vector if vector is not None else self._embed(entry.question)
         self.index.add(entry.id, entry.scope, entry.question, vector, labels, entry.expires_ms)
-        self._entries[entry.id] = entry
-        if self._witness is not None:
-            self._views[entry.id] = self._witness.probabilities(vector).astype(np.float32)
+        self._keep(entry, vector)
 
     def put_many(self, entries: Sequence[tuple[Entry, Vector]]) -> None:
         """Adds or replaces many whose vectors are known, faster than one by one: for the materialisation at start."""
         self.index.add_many(
-            [NewEntry(entry.id, entry.scope, entry.question, vector, expires_ms=entry.expires_ms) for entry, vector in entries]
+            [
+                NewEntry(entry.id, entry.scope, entry.question, vector, expires_ms=entry.expires_ms)
+                for entry, vector in entries
+            ]
         )
         for entry, vector in entries:
-            self._drop_read(entry.id)
-            self._entries[entry.id] = entry
-            if self._witness is not None:
-                self._views[entry.id] = self._witness.probabilities(vector).astype(np.float32)
+            self._keep(entry, vector)
 
     def remove(self, entry_id: str) -> bool:
         """Forgets an entry; False when it was not there."""
@@ -204,24 +195,19 @@ class Lookup:
     def _embed(self, text: str) -> Vector:
         return self._embedder.embed(text[:TEXT_CHARS])
 
+    def _keep(self, entry: Entry, vector: Vector) -> None:
+        self._entries[entry.id] = entry
+        self._read[entry.id] = self._reader.read(entry.question).packed()
+        if self._witness is not None:
+            self._views[entry.id] = self._witness.probabilities(vector).astype(np.float32)
+
     def _text(self, entry_id: str) -> Text:
-        text = self._read.get(entry_id)
-        if text is None:
-            text = self._reader.read(self._entries[entry_id].question)
-            self._read[entry_id] = text
-            if len(self._read) > self._read_kept:
-                self._read.popitem(last=False)
-        else:
-            self._read.move_to_end(entry_id)
-        return text
+        return Text.unpacked(self._read[entry_id])
 
     def _forget(self, entry_ids: frozenset[str]) -> int:
         for entry_id in entry_ids:
             self.index.remove(entry_id)
             self._entries.pop(entry_id, None)
             self._views.pop(entry_id, None)
-            self._drop_read(entry_id)
+            self._read.pop(entry_id, None)
         return len(entry_ids)
-
-    def _drop_read(self, entry_id: str) -> None:
-        self._read.pop(entry_id, None)

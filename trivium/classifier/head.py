@@ -127,7 +127,9 @@ class LinearHead:
         except OSError as error:
             raise BadClassifier(f"cannot read the classifier {path}: {error.strerror}") from error
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise BadClassifier(f"{path} is not a classifier ({error}): train one with `trivium train-classifier`") from error
+            raise BadClassifier(
+                f"{path} is not a classifier ({error}): train one with `trivium train-classifier`"
+            ) from error
 
 
 class TextClassifier:
@@ -155,7 +157,9 @@ def softmax(logits: Vector) -> Vector:
 def _complexity(data: dict[str, Any] | None, dimensions: int) -> ComplexityHead | None:
     if data is None:
         return None
-    head = ComplexityHead(_unpacked(data["weights"]), float(data["bias"]), _unpacked(data["mean"]), _unpacked(data["sd"]))
+    head = ComplexityHead(
+        _unpacked(data["weights"]), float(data["bias"]), _unpacked(data["mean"]), _unpacked(data["sd"])
+    )
     if head.weights.shape != (dimensions + len(SURFACE),) or head.mean.shape != (len(SURFACE),):
         raise ValueError("its complexity head is of another version")
     return head

@@ -226,7 +226,9 @@ def _out_of_scope(head: LinearHead, known: Vector, truth: NDArray[Any], strange:
         _, rest = np.unique(truth[~left_out], return_inverse=True)
         count, inside = int(rest.max()) + 1, known[~left_out]
         aside = _folds(rest) == 0
-        smaller = _head(inside[~aside], rest[~aside], head.labels[:count], head.temperature, Novelty(), head.fingerprint)
+        smaller = _head(
+            inside[~aside], rest[~aside], head.labels[:count], head.temperature, Novelty(), head.fingerprint
+        )
         bar = _novelty((inside[aside] @ smaller.weights + smaller.bias).max(axis=1),
                        (inside[aside] @ smaller.centres.T).max(axis=1))  # fmt: skip
         smaller = replace(smaller, novelty=bar)

@@ -6,7 +6,7 @@ from typing import Final
 
 from trivium.core import wording
 from trivium.core.concepts import CONCEPTS, TRACKED
-from trivium.core.question import READ_CHARS, Text, capitalised, normalise, open_contractions, stem
+from trivium.core.question import READ_CHARS, Text, capitalised, normalise, open_contractions, stem, trigram_bits
 
 _TOKEN: Final = re.compile(
     r"(?P<email>[\w.+-]+@[\w-]+(?:\.[\w-]+)+)"
@@ -37,6 +37,7 @@ _OFFERS: Final = frozenset(
 )
 _PROCEDURES: Final = frozenset({"policy", "policies", "rules", "procedure", "way", "steps", "process", "need", "have"})
 _WISHES: Final = frozenset({"want", "like", "need", "wish", "please"})
+_ARTICLES: Final = frozenset({"the", "a", "an", "my", "your", "our", "this", "that"})
 _FIRST: Final = frozenset({"i", "me", "we", "us"})
 _SECOND: Final = frozenset({"you"})
 
@@ -104,6 +105,7 @@ class Reader:
 
     def __init__(self, tables: Lexicon | None = None) -> None:
         self._tables = tables if tables is not None else lexicon()
+        self._names = frozenset(self._tables.concept.values())
 
     def read(self, text: str) -> Text:
         """About 60 us for a sentence. Never raises: a text without words reads as one without concepts."""
@@ -112,8 +114,9 @@ class Reader:
         names = _names(capitalised(text), key, self._tables)
         words = _joined(open_contractions(raw.words), self._tables)
         numbers, words = _quantities(words, raw.numbers)
-        concepts, known = self._concepts(words)
-        sequence, roles = self._order(words, names)
+        roots = self._roots(words)
+        concepts, known = self._concepts(words, roots)
+        sequence, roles = self._order(words, roots, names)
         negations = sum(word in wording.NEGATIONS for word in words)
         return Text(
             key=key[:READ_CHARS],
@@ -125,7 +128,7 @@ class Reader:
             numbers=numbers,
             identifiers=frozenset(raw.identifiers),
             names=names,
-            rivals=frozenset(entry for word in words for entry in self._tables.rival.get(word, ())),
+            rivals=self._rivals(words),
             poles=self._poles(words),
             negations=negations,
             complaint=negations > 0 or not wording.FAILURES.isdisjoint(words),
@@ -134,55 +137,62 @@ class Reader:
             past=not wording.PAST.isdisjoint(words),
             ask=_ask(words),
             actors=_actors(words),
-            trigrams=frozenset(key[i : i + 3] for i in range(min(len(key), 300) - 2)),
+            trigrams=trigram_bits(key),
         )
 
-    def _concepts(self, words: list[str]) -> tuple[frozenset[str], frozenset[str]]:
+    def _roots(self, words: list[str]) -> list[str]:
+        """For each word its concept or stem, or "" for a word that carries none."""
         table = self._tables.concept
-        every: set[str] = set()
-        known: set[str] = set()
+        roots: list[str] = []
         for word in words:
             name = table.get(word)
             if name is None and (word in wording.STOPWORDS or word in wording.NEGATIONS):
+                roots.append("")
                 continue
-            root = stem(word)
-            name = name or table.get(root)
-            every.add(name or root)
-            if name is not None:
-                known.add(name)
+            root = name or stem(word)
+            roots.append(name or table.get(root, root))
+        return roots
+
+    def _concepts(self, words: list[str], roots: list[str]) -> tuple[frozenset[str], frozenset[str]]:
+        every = set(roots)
+        every.discard("")
         if "where" in words and not every.isdisjoint(TRACKED):
             every.add("track")
-            known.add("track")
-        return frozenset(every), frozenset(known)
+        return frozenset(every), frozenset(every & self._names)
+
+    def _rivals(self, words: list[str]) -> frozenset[tuple[str, str]]:
+        table = self._tables.rival
+        return frozenset([entry for word in words if word in table for entry in table[word]])
 
     def _poles(self, words: list[str]) -> frozenset[tuple[str, int]]:
         table = self._tables.pole
-        found = [entry for word in words for entry in table.get(word, ())]
+        found = [entry for word in words if word in table for entry in table[word]]
         for word in words:
             if "_" in word and word not in table:
                 found += [entry for part in word.split("_") for entry in table.get(part, ())]
         return frozenset(found)
 
-    def _order(self, words: list[str], names: frozenset[str]) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
+    def _order(
+        self, words: list[str], roots: list[str], names: frozenset[str]
+    ) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
         sequence: list[str] = []
         roles: list[tuple[str, str]] = []
         role = previous = ""
-        for word in words:
+        for word, root in zip(words, roots, strict=True):
             before, previous = previous, word
             if word in wording.ROLE_WORDS:
                 role = "" if word == "to" and before in wording.INFINITIVES else wording.ROLE_WORDS[word]
                 role = "source" if word == "than" and before == "rather" else role
-                continue
-            if word in wording.STOPWORDS and word not in names:
-                if word in _FIRST or word in _SECOND:
-                    sequence.append("i" if word in _FIRST else "u")
-                elif word not in ("the", "a", "an", "my", "your", "our", "this", "that"):
-                    role = ""
-                continue
-            root = self._tables.concept.get(word) or self._tables.concept.get(stem(word)) or stem(word)
-            sequence.append(root)
-            roles.append((word if word in self._tables.rival or word in names else root, role))
-            role = role if role in ("source", "target") else ""
+            elif root:
+                sequence.append(root)
+                roles.append((word if word in self._tables.rival or word in names else root, role))
+                role = role if role in ("source", "target") else ""
+            elif word in _FIRST or word in _SECOND:
+                sequence.append("i" if word in _FIRST else "u")
+            elif word in wording.NEGATIONS:
+                sequence.append(word)
+            elif word not in _ARTICLES:
+                role = ""
         return tuple(sequence), tuple(roles)
 
 

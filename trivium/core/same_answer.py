@@ -194,7 +194,7 @@ def _concept_features(a: Text, b: Text, words: float) -> tuple[float, ...]:
         len(shared) / (len(a.concepts | b.concepts) or 1),
         len(shared) / (fewest or 1),
         words,
-        len(a.trigrams & b.trigrams) / (len(a.trigrams | b.trigrams) or 1),
+        (a.trigrams & b.trigrams).bit_count() / ((a.trigrams | b.trigrams).bit_count() or 1),
         min(a.length, b.length) / (max(a.length, b.length) or 1),
         *(float(min(count, 3)) for count in common),
         *gaps,
