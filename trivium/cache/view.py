@@ -106,7 +106,9 @@ class CacheView:
         there = await self._entries_tail.wait_caught_up(timeout_ms)
         return there and await self._documents_tail.wait_caught_up(max(0, until - self._clock()))
 
-    def __len__(self) -> int:
+    @property
+    def entries(self) -> int:
+        """How many entries are held."""
         return len(self._held)
 
     # --- the port --------------------------------------------------------------------------------------------------
