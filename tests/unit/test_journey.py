@@ -57,6 +57,11 @@ def test_what_the_door_knows_travels_along() -> None:
     assert ended(after(call, Answer("x"))).terminal.trace_id == "a" * 32
 
 
+def test_a_door_that_no_longer_waits_ends_the_journey_at_once() -> None:
+    end = ended(begin(a_request(), a_policy(), Facts(NOW), Arrival(deadline_ms=NOW - 1)))
+    assert (end.terminal.kind, end.terminal.attempts) == (TerminalKind.EXPIRED, ())
+
+
 def test_the_same_goes_in_and_the_same_comes_out() -> None:
     policy = a_policy(experiments=(TRIAL,))
     assert started(a_request(end_user="u"), policy) == started(a_request(end_user="u"), policy)

@@ -45,7 +45,9 @@ def admit(request: Request, policy: Policy) -> Admitted:
     _corpus(request, tenant)
     size = _messages(request)
     _form(request)
-    limit = max((t.max_prompt_bytes for t in policy.tasks.values()), default=0) if task is None else task.max_prompt_bytes
+    limit = (
+        max((t.max_prompt_bytes for t in policy.tasks.values()), default=0) if task is None else task.max_prompt_bytes
+    )
     check_size(size, limit, "any task type" if task is None else task.spec.name)
     _timeout(request, policy)
     return Admitted(tenant, task, pinned, reply_topic, size)
@@ -185,9 +187,13 @@ def _corpus(request: Request, tenant: Tenant) -> None:
 def _messages(request: Request) -> int:
     """The size in bytes."""
     if not request.question.strip():
-        refuse(ReasonCode.EMPTY_PROMPT, "nothing is asked", "messages", "a message of role user with a text, or a prompt")
+        refuse(
+            ReasonCode.EMPTY_PROMPT, "nothing is asked", "messages", "a message of role user with a text, or a prompt"
+        )
     if any(message.role is Role.TOOL and not message.tool_call_id for message in request.messages):
-        refuse(ReasonCode.WRONG_SHAPE, "a tool message answers no call", "messages", "set tool_call_id to the call's id")
+        refuse(
+            ReasonCode.WRONG_SHAPE, "a tool message answers no call", "messages", "set tool_call_id to the call's id"
+        )
     return prompt_bytes(request)
 
 

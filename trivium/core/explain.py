@@ -24,7 +24,10 @@ def explain(decision: Decision, terminal: Terminal) -> tuple[str, ...]:
         *(f"  {line.stage}: {line.text}" for line in decision.lines),
         *(f"  forbidden by {taken.by.value}: {taken.target}: {taken.why}" for taken in decision.forbidden),
         *_attempts(terminal),
-        *(f"  near in the cache, refused: {r.why} (similarity {r.similarity:.2f})" for r in terminal.refused_candidates),
+        *(
+            f"  near in the cache, refused: {r.why} (similarity {r.similarity:.2f})"
+            for r in terminal.refused_candidates
+        ),
         *_money(terminal),
     )
 
@@ -58,7 +61,11 @@ def _attempts(terminal: Terminal) -> Iterator[str]:
 def _result(attempt: Attempt) -> str:
     said = VERDICTS[attempt.verdict]
     if attempt.fault is not None:
-        return f"{attempt.fault.kind.value}" + (f" ({attempt.fault.message})" if attempt.fault.message else "") + f", {said}"
+        return (
+            f"{attempt.fault.kind.value}"
+            + (f" ({attempt.fault.message})" if attempt.fault.message else "")
+            + f", {said}"
+        )
     sure = "" if attempt.confidence is None else f", confidence {attempt.confidence:.2f}"
     return said + sure + (f", {attempt.why}" if attempt.why else "")
 

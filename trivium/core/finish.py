@@ -7,6 +7,7 @@ from trivium.core.decision import Decision, Source
 from trivium.core.outcome import (
     Answer,
     Attempt,
+    CacheNote,
     Fault,
     FaultKind,
     Outcome,
@@ -61,7 +62,7 @@ def answered(journey: Journey, outcome: Outcome, policy: Policy, trail: Trail, n
     return _end(journey, terminal, trail, writable(journey, answer) if good else None)
 
 
-def from_cache(journey: Journey, hit: CacheHit, policy: Policy, trail: Trail, now_ms: int) -> End:
+def from_cache(journey: Journey, hit: CacheHit, policy: Policy, now_ms: int) -> End:
     """The journey ends before any attempt. All-cloud cost: the estimated prompt and the answer that is reused."""
     spared = Usage(input_tokens=journey.decision.prompt_tokens, output_tokens=estimate_tokens(hit.answer.text))
     terminal = _terminal(
@@ -75,13 +76,17 @@ def from_cache(journey: Journey, hit: CacheHit, policy: Policy, trail: Trail, no
         ttft_ms=max(0, now_ms - journey.arrived_ms),
         cache=hit.note,
     )
-    trail.say("cache", f"{hit.note.kind} hit: similarity {hit.note.similarity:.2f}, score {hit.note.score:.2f}, made for {hit.note.made_for}")
-    return _end(journey, terminal, trail)
+    return _end(journey, terminal, Trail())
+
+
+def hit_words(note: CacheNote) -> str:
+    """The line that a hit leaves."""
+    return f"{note.kind} hit: similarity {note.similarity:.2f}, score {note.score:.2f}, made for {note.made_for}"
 
 
 def expired(journey: Journey, policy: Policy, trail: Trail, now_ms: int) -> End:
     """The deadline passed and no answer had come."""
-    took = journey.deadline_ms - journey.arrived_ms
+    took = max(0, journey.deadline_ms - journey.arrived_ms)
     reason = Reason(
         ReasonCode.DEADLINE,
         f"no answer within {took} ms" + (f": {_faults(journey)}" if journey.attempts else ""),
@@ -109,7 +114,9 @@ def cancelled(journey: Journey, policy_revision: int, now_ms: int) -> End:
     """The caller no longer wants it. An open attempt is closed as failed; what it still costs comes later, as a stray."""
     fault = Fault(FaultKind.CANCELLED, "the caller cancelled")
     attempts = tuple(
-        replace(a, verdict=Verdict.FAILED, fault=fault, duration_ms=max(0, now_ms - a.started_ms)) if a.verdict is Verdict.OPEN else a
+        replace(a, verdict=Verdict.FAILED, fault=fault, duration_ms=max(0, now_ms - a.started_ms))
+        if a.verdict is Verdict.OPEN
+        else a
         for a in journey.attempts
     )
     closed = replace(journey, attempts=attempts)

@@ -38,7 +38,9 @@ def case_of(
     request: Request, spec: TaskSpec, prompt_tokens: int, corpora: frozenset[str], ceiling_micro_dollars: int
 ) -> Case:
     """Looks up once what every target is asked."""
-    return Case(request, spec, prompt_tokens, corpora, ceiling_micro_dollars, request.restricted, spec.output.kind.value)
+    return Case(
+        request, spec, prompt_tokens, corpora, ceiling_micro_dollars, request.restricted, spec.output.kind.value
+    )
 
 
 def allowed_for_good(route: Route, case: Case, policy: Policy, trail: Trail) -> Route:
@@ -163,7 +165,11 @@ def _local(target: Target) -> bool:
 def _local_generator(policy: Policy) -> Target | None:
     """Who writes instead: the local generator of another retrieval target, else the first fine-tuned target of the file."""
     for target in policy.targets.values():
-        if target.generator is not None and target.generator.tier is Tier.FINETUNED and target.generator.generator is None:
+        if (
+            target.generator is not None
+            and target.generator.tier is Tier.FINETUNED
+            and target.generator.generator is None
+        ):
             return target.generator
     return next((t for t in policy.targets.values() if t.tier is Tier.FINETUNED and t.generator is None), None)
 

@@ -88,7 +88,9 @@ def _after_answer(journey: Journey, outcome: Outcome, answer: Answer, policy: Po
 
 def _after_fault(journey: Journey, outcome: Outcome, fault: Fault, policy: Policy, facts: Facts) -> Step:
     trail = Trail()
-    trail.say("walk", f"{outcome.target} gave no answer: {fault.kind.value}" + (f", {fault.message}" if fault.message else ""))
+    trail.say(
+        "walk", f"{outcome.target} gave no answer: {fault.kind.value}" + (f", {fault.message}" if fault.message else "")
+    )
     over = _closed(journey, outcome, Verdict.FAILED, facts.now_ms, "")
     if fault.kind in (FaultKind.CANCELLED, FaultKind.STARTED_TOO_OFTEN):
         return finish.failed(over, policy, trail, facts.now_ms)

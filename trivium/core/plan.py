@@ -50,12 +50,17 @@ class Plan:
         allowed = allowed_for_good(self.route, self.case, self.policy, self.trail)
         self.route = allowed
         if not allowed:
-            return self._refuse(candidates, ReasonCode.NO_ROUTE, "no target may carry it", "change what forbids it, or the policy")
+            return self._refuse(
+                candidates, ReasonCode.NO_ROUTE, "no target may carry it", "change what forbids it, or the policy"
+            )
         hit = self._cached()
         if hit is not None:
-            return finish.from_cache(self._journey(candidates), hit, self.policy, Trail(), self.facts.now_ms)
+            self.trail.say("cache", finish.hit_words(hit.note))
+            return finish.from_cache(self._journey(candidates), hit, self.policy, self.facts.now_ms)
         left = self.deadline_ms - self.facts.now_ms
         self.route = allowed_for_now(allowed, self.case, left, self.facts, self.trail, last_hope=True)
+        if left <= 0:
+            return finish.expired(self._journey(candidates), self.policy, Trail(), self.facts.now_ms)
         if not self.route:
             return self._refuse(candidates, ReasonCode.NO_TARGET_NOW, "no target can carry it now", "ask again later")
         if self.scope is not None and self.route[0].target.name != allowed[0].target.name:

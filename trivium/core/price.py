@@ -32,7 +32,9 @@ def worst_case(target: Target, spec: TaskSpec, prompt_tokens: int) -> int:
     for payee in paying:
         prices = payee.prices
         dearest = max(prices.input_per_million, prices.cache_write_per_million, prices.cache_read_per_million)
-        tokens = tokens_at(target, spec, prompt_tokens) * dearest + answer_tokens_at(payee, spec) * prices.output_per_million
+        tokens = (
+            tokens_at(target, spec, prompt_tokens) * dearest + answer_tokens_at(payee, spec) * prices.output_per_million
+        )
         if payee.tier is Tier.RETRIEVAL:
             tokens += prompt_tokens * prices.embedding_per_million
         total += _rounded(tokens) + prices.per_request

@@ -36,7 +36,9 @@ def prompt_bytes(request: Request) -> int:
 
 def prompt_tokens(request: Request, spec: TaskSpec, size_bytes: int) -> int:
     """Estimated input tokens of a plain call: the caller's `size_bytes`, the system prompt, and the chat template."""
-    return -(-(size_bytes + byte_length(spec.system)) // BYTES_PER_TOKEN) + TOKENS_PER_MESSAGE * (len(request.messages) + 1)
+    return -(-(size_bytes + byte_length(spec.system)) // BYTES_PER_TOKEN) + TOKENS_PER_MESSAGE * (
+        len(request.messages) + 1
+    )
 
 
 def tokens_at(target: Target, spec: TaskSpec, tokens: int) -> int:

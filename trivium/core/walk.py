@@ -4,7 +4,6 @@ An attempt may take 60 % of what is left when something follows it, all of it wh
 policy's attempt cap. Attempt deadlines of one journey only grow, and none passes the journey's own.
 """
 
-
 from trivium.core.forbid import Case, allowed_for_now, case_of, still_allowed
 from trivium.core.outcome import Attempt, Fault, FaultKind, Outcome
 from trivium.core.policy import Policy, Route
@@ -96,9 +95,7 @@ def _confidence(outcome: Outcome) -> float:
     return -1.0 if known is None else known
 
 
-def _narrowed(
-    journey: Journey, legs: Route, trail: Trail, policy: Policy, facts: Facts, last_hope: bool
-) -> Route:
+def _narrowed(journey: Journey, legs: Route, trail: Trail, policy: Policy, facts: Facts, last_hope: bool) -> Route:
     if not legs:
         return ()
     case = case_now(journey, policy)

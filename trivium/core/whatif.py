@@ -227,7 +227,10 @@ def _of_bars(terminal: Terminal, decision: Decision) -> Iterator[Change]:
             continue
         gap = abs(attempt.confidence - bar)
         if attempt.verdict is Verdict.ESCALATED:
-            yield Change(gap, f"a bar of {attempt.confidence:.2f} instead of {bar:.2f} at {attempt.target} had let its answer pass.")
+            yield Change(
+                gap,
+                f"a bar of {attempt.confidence:.2f} instead of {bar:.2f} at {attempt.target} had let its answer pass.",
+            )
         elif attempt.confidence >= bar:
             words = f"a bar above {attempt.confidence:.2f} instead of {bar:.2f} at {attempt.target} had sent it up."
             yield Change(gap + 0.01, words)
@@ -256,7 +259,10 @@ def _of_health(decision: Decision, terminal: Terminal) -> Iterator[Change]:
 def _pin(terminal: Terminal, policy: Policy) -> Iterator[Change]:
     others = sorted((t.prices.output_per_million, t.name) for t in policy.targets.values() if t.name != terminal.target)
     for price, name in others[:1]:
-        yield Change(PIN, f"only a pinned target had sent it elsewhere, such as {name} ({dollars(price)} for a million tokens out).")
+        yield Change(
+            PIN,
+            f"only a pinned target had sent it elsewhere, such as {name} ({dollars(price)} for a million tokens out).",
+        )
 
 
 def _unpin(known: Known, policy: Policy) -> Change:

@@ -45,7 +45,9 @@ class PolicyFile:
         except BadPolicy as error:
             return self._kept("; ".join(error.problems))
         if policy.revision <= self._current.revision:
-            return self._kept(f"the changed file says revision {policy.revision}, it must be above {self._current.revision}")
+            return self._kept(
+                f"the changed file says revision {policy.revision}, it must be above {self._current.revision}"
+            )
         before, self._current = self._current, policy
         return f"policy revision {policy.revision} is in force, after {before.revision}"
 

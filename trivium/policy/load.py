@@ -101,7 +101,9 @@ def _reference(root: Section, targets: dict[str, Target]) -> str:
     if name and name not in targets:
         root.problem("reference_target", f"no target {quoted(name)}; {hint(name, targets)}")
     elif name and targets[name].tier is not Tier.CLOUD:
-        root.problem("reference_target", f"{name} is not a cloud target, so it says nothing of what all-cloud would cost")
+        root.problem(
+            "reference_target", f"{name} is not a cloud target, so it says nothing of what all-cloud would cost"
+        )
     return name
 
 
@@ -114,7 +116,9 @@ def _corpora(root: Section, tasks: dict[str, TaskType], tenants: dict[str, Tenan
         if section is None:
             continue
         if task.spec.corpus and task.spec.corpus not in known:
-            section.problem("corpus", f"no tenant has a corpus {quoted(task.spec.corpus)}; {hint(task.spec.corpus, known)}")
+            section.problem(
+                "corpus", f"no tenant has a corpus {quoted(task.spec.corpus)}; {hint(task.spec.corpus, known)}"
+            )
         cached = task.cache.corpus if task.cache else ""
         if cached and cached != task.spec.corpus and cached not in known:
             section.problem("cache", f"no tenant has a corpus {quoted(cached)}; {hint(cached, known)}")

@@ -15,7 +15,13 @@ E = TypeVar("E", bound=Enum)
 TAG: Final = "tag:yaml.org,2002:"
 WHOLE: Final = re.compile(r"[+-]?[0-9][0-9_]*\Z")
 DECIMAL: Final = re.compile(r"[+-]?(?:[0-9][0-9_]*)?(?:\.[0-9]+)?\Z")
-KINDS: Final = {"int": "a whole number", "float": "a number", "bool": "true or false", "null": "nothing", "str": "a text"}
+KINDS: Final = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "null": "nothing",
+    "str": "a text",
+}
 MICRO: Final = 1_000_000
 NAME: Final = re.compile(r"[A-Za-z0-9/][A-Za-z0-9_./-]{0,63}\Z")
 
@@ -50,7 +56,11 @@ class Section:
             if not name:
                 report.problem(key, path, "a key must be a text")
             elif name in self._values:
-                report.problem(key, self.at(name), f"stands here a second time, first in line {self._keys[name].start_mark.line + 1}")
+                report.problem(
+                    key,
+                    self.at(name),
+                    f"stands here a second time, first in line {self._keys[name].start_mark.line + 1}",
+                )
             else:
                 self._values[name], self._keys[name] = value, key
 

@@ -45,7 +45,9 @@ def read_route(section: Section, key: str, targets: Mapping[str, Target], can_wa
         if leg.bar is not None and i == len(items) - 1:
             section.report.problem(node, f"{path}.bar", "nothing follows, so a bar has no effect here; leave it out")
         elif leg.bar is not None and can_wait is False:
-            section.report.problem(node, f"{path}.bar", "the task type cannot wait for a second answer; set can_wait: true")
+            section.report.problem(
+                node, f"{path}.bar", "the task type cannot wait for a second answer; set can_wait: true"
+            )
         legs.append(leg)
     if section.has(key) and not items:
         section.problem(key, "must name at least one target")
@@ -82,7 +84,9 @@ def _target(name: str, section: Section) -> Target:
     section.required("tier")
     tier = section.word("tier", Tier, Tier.FINETUNED)
     if section.has("tier") and section.text("tier") and not name.startswith(f"{tier.value}/"):
-        section.problem("tier", f"a target of tier {tier.value} is named {tier.value}/..., so that everybody sees where it is")
+        section.problem(
+            "tier", f"a target of tier {tier.value} is named {tier.value}/..., so that everybody sees where it is"
+        )
     if tier is not Tier.RETRIEVAL:
         section.required("model")
     return Target(

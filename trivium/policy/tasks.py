@@ -30,7 +30,9 @@ def read_tasks(root: Section, targets: Mapping[str, Target], longest_ms: int) ->
         if part is None:
             continue
         if name in RESERVED or "/" in name:
-            section.problem(name, f"cannot be the name of a task type ({' and '.join(RESERVED)} are taken, `/` is for endpoints)")
+            section.problem(
+                name, f"cannot be the name of a task type ({' and '.join(RESERVED)} are taken, `/` is for endpoints)"
+            )
         tasks[name] = _task(name, part, targets, longest_ms)
         part.close()
     if not tasks:
