@@ -19,6 +19,8 @@ questions, and reading stays below a millisecond."""
 TRIGRAM_BITS: Final = 1_021
 """A prime; a question of 60 characters loses one or two of its trigrams to collisions."""
 
+_BIT: Final = tuple(1 << place for place in range(TRIGRAM_BITS))
+
 _LOOSE_OPENINGS: Final = frozenset({"help", "so", "ok", "okay", "one question"})
 _OPENING: Final = re.compile(
     r"(?:(?:" + "|".join(re.escape(g) for g in GREETINGS if g not in _LOOSE_OPENINGS) + r")\b(?:\s+[^\W\d]+\s*,)?"
@@ -28,7 +30,6 @@ _CLOSING: Final = re.compile(
     r"(?:[\s,!.;:-]+|(?<=\?))(?:(?:kind |best |warm |many )?(?:regards|wishes)\s*[,!.-]\s*[^\W\d]+"
     r"|(?:" + "|".join(re.escape(f) for f in FAREWELLS) + r"))[\s!.,;:)(-]*$"
 )
-_SPACE: Final = re.compile(r"\s+")
 _QUOTES: Final = str.maketrans({"\u2019": "'", "\u2018": "'", "\u201c": '"', "\u201d": '"', "\u2013": "-", "\u2014": "-",
                                 "\u00ad": None, "\u200b": None, "\ufeff": None})  # fmt: skip
 
@@ -89,14 +90,14 @@ def normalise(text: str) -> str:
     """Key of the exact cache: Unicode form, case, space, greetings, thanks and closing punctuation do not count.
 
     A text of nothing but politeness keeps it, so that it stays different from an empty one."""
-    folded = _SPACE.sub(" ", unicodedata.normalize("NFKC", text).translate(_QUOTES).casefold()).strip()
+    folded = _plain(text).casefold()
     bare = _trim(_without_closing(_without_opening(folded)))
     return bare or _trim(folded) or folded
 
 
 def capitalised(text: str) -> str:
     """The text in one Unicode form with its capitals kept, for reading names."""
-    return _SPACE.sub(" ", unicodedata.normalize("NFKC", text[:READ_CHARS]).translate(_QUOTES)).strip()
+    return _plain(text[:READ_CHARS])
 
 
 def open_contractions(words: list[str]) -> list[str]:
@@ -137,8 +138,12 @@ def trigram_bits(key: str) -> int:
     codes = [ord(char) for char in key[:300]]
     bits = 0
     for one, two, three in zip(codes, codes[1:], codes[2:], strict=False):
-        bits |= 1 << (one * 961 + two * 31 + three) % TRIGRAM_BITS
+        bits |= _BIT[(one * 961 + two * 31 + three) % TRIGRAM_BITS]
     return bits
+
+
+def _plain(text: str) -> str:
+    return " ".join((text if text.isascii() else unicodedata.normalize("NFKC", text).translate(_QUOTES)).split())
 
 
 def _without_opening(text: str) -> str:
