@@ -300,3 +300,23 @@ async def test_what_could_not_be_finished_is_done_by_the_next_one(mesh: Mesh) ->
         attempts = await mesh.attempts(3)
     assert outcome.outcome.answer.text == "Is one there?"
     assert [(a.state, a.execution) for a in attempts] == [("started", 1), ("started", 2), ("settled", 2)]
+
+
+@pytest.mark.parametrize(("on_ambiguous", "starts"), [(OnAmbiguous.RETRY, 3), (OnAmbiguous.FAIL, 1)])
+async def test_starts_run_ahead_only_where_a_start_without_a_call_does_no_harm(
+    mesh: Mesh, on_ambiguous: OnAmbiguous, starts: int
+) -> None:
+    gate, parrot = asyncio.Event(), Parrot()
+    parrot.wait = gate
+    for number in range(3):
+        await mesh.publish(record(work(f"r{number}", target=replace(SMALL, on_ambiguous=on_ambiguous))))
+    async with worker(mesh, parrot, slots=1) as running:
+        await mesh.attempts(starts)
+        async with asyncio.timeout(20):
+            while running.in_hand < 3 or not parrot.calls:  # noqa: ASYNC110 (a worker tells nobody)
+                await asyncio.sleep(0.01)
+        assert len(await mesh.attempts(starts)) == starts
+        assert parrot.calls == ["r0"]
+        gate.set()
+        await mesh.outcomes(3)
+    assert [attempt.state for attempt in await mesh.attempts(6)].count("settled") == 3

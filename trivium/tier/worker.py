@@ -171,8 +171,13 @@ class Worker:
             return
         job.queued = True
         self._caller.board.queued(work.target.name, job.asked_ms)
-        job.start = Ticket(work.task.name, work.task.slots, job.spare, partial(self._begin, job))
-        self._starts.ask(job.start)
+        if work.target.on_ambiguous is OnAmbiguous.FAIL:
+            # A start without a call would fail it after a crash, so its start does not run ahead.
+            job.call = Ticket(work.task.name, work.task.slots, job.spare, partial(self._begin, job))
+            self._caller.slots.ask(job.call)
+        else:
+            job.start = Ticket(work.task.name, work.task.slots, job.spare, partial(self._begin, job))
+            self._starts.ask(job.start)
 
     def _put_aside(self, claim: Claim, reason: Reason) -> None:
         record = claim.record
@@ -203,7 +208,10 @@ class Worker:
             self._broken(job, error)
 
     def _started(self, job: Job) -> None:
-        """The start is in the log: the call may have a slot."""
+        """The start is in the log: the call may have a slot, unless it has one already."""
+        if job.call is not None:
+            self._grant(job)
+            return
         task = job.work.task
         job.call = Ticket(task.name, task.slots, job.spare, partial(self._grant, job))
         self._caller.slots.ask(job.call)
