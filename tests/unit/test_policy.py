@@ -10,6 +10,7 @@ from trivium.core.policy import Attribute, CacheRule, OnAmbiguous, Op, Policy, T
 from trivium.core.request import OutputKind
 from trivium.core.scope import shape_of
 from trivium.policy import PolicyFile, load, parse
+from trivium.policy.notes import notes
 
 EXAMPLE = Path(__file__).parents[2] / "examples/support/policy.yaml"
 
@@ -279,3 +280,14 @@ def test_a_file_that_goes_away_and_comes_back(tmp_path: Path) -> None:
     assert "cannot be read" in said
     write(path, GOOD.replace("revision: 4", "revision: 9"), 4)
     assert file.refresh() == "policy revision 9 is in force, after 4"
+
+
+def test_notes_tell_what_may_not_be_meant() -> None:
+    text = GOOD.replace("classifier: {path: classifier.json, bar: 0.4}\n", "").replace(
+        "  cloud/small:", "  finetuned/idle: {tier: finetuned, model: m}\n  cloud/small:"
+    )
+    assert notes(parsed(text)) == (
+        "restricted requests of plain are refused: every target in the route is in the cloud",
+        "there is no classifier, so `auto` always takes the default route",
+        "nothing routes to finetuned/idle; only a pinned request reaches it",
+    )

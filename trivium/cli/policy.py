@@ -8,6 +8,7 @@ from trivium.cli.screen import json_option, print_json
 from trivium.core.errors import BadPolicy
 from trivium.core.policy import Policy
 from trivium.policy import load
+from trivium.policy.notes import notes
 
 
 @click.group()
@@ -30,9 +31,11 @@ def check(path: Path, as_json: bool) -> int:
             click.echo(f"{path}: {len(error.problems)} problem(s); a mesh would keep its old policy", err=True)
         return 1
     if as_json:
-        print_json({"ok": True, **_summary(found)})
+        print_json({"ok": True, **_summary(found), "notes": list(notes(found))})
     else:
         click.echo(f"{path}: good. " + ", ".join(f"{value} {name}" for name, value in _summary(found).items()))
+        for note in notes(found):
+            click.echo(f"note: {note}")
     return 0
 
 
