@@ -1,7 +1,7 @@
 """TGI's own wire: the only module that imports huggingface_hub (and httpx below it).
 
-Plain work goes to `/generate_stream`, which knows adapters, grammars and details; work with tools goes to the chat
-route. Always streamed: a cut stream, an error after HTTP 200 and the first token show only there. The library's client
+Plain work goes to `/generate_stream`, which knows adapters, grammars and details; work with tools, and conversations in
+which tools were used, go to the chat route. Always streamed: a cut stream, an error after HTTP 200 and the first token show only there. The library's client
 keeps every stream open until it is closed, so each call has a client of its own, over one pool of connections."""
 
 import json
@@ -28,7 +28,7 @@ from services.finetuned.backend import Prompt, Reply, Round
 from services.finetuned.toolcalls import Calls
 from trivium.core.errors import VendorFault
 from trivium.core.outcome import Fault, FaultKind, Finish
-from trivium.core.request import Output, OutputKind
+from trivium.core.request import Output, OutputKind, Role
 from trivium.tier.form import parse_schema
 from trivium.tier.meter import Meter
 
@@ -76,7 +76,7 @@ class Tgi:
         with Round(prompt, meter, held_back) as got:
             try:
                 async with _Client(self._pool, self._url, self._key) as client:
-                    return await (self._chat(client, got) if prompt.tools else self._native(client, got))
+                    return await (self._chat(client, got) if _has_tools(prompt) else self._native(client, got))
             except (
                 HfHubHTTPError,
                 TextGenerationError,
@@ -124,8 +124,9 @@ class Tgi:
             logprobs=True,
             max_tokens=prompt.most_tokens,
             temperature=prompt.temperature,
-            tools=cast(Any, template.tools(prompt)),
-            tool_choice=cast(Any, "auto"),
+            tools=cast(Any, template.tools(prompt) or None),
+            tool_choice=cast(Any, "auto" if prompt.tools else None),
+            response_format=None if prompt.tools else _response_format(prompt.output),
             stream_options=cast(Any, {"include_usage": True}),
         )
         calls, finish = Calls(), None
@@ -177,6 +178,17 @@ def _take(choice: Any, got: Round, calls: Calls) -> None:
 
 def _of(thing: Any, name: str) -> Any:
     return thing.get(name) if isinstance(thing, Mapping) else getattr(thing, name, None)
+
+
+def _has_tools(prompt: Prompt) -> bool:
+    """Tools are offered, or were used before: only the chat route has a form for them."""
+    return bool(prompt.tools) or any(turn.tool_calls or turn.role is Role.TOOL for turn in prompt.turns)
+
+
+def _response_format(output: Output) -> Any:
+    """The library rewrites OpenAI's form into TGI's."""
+    schema = parse_schema(output.schema_json) if output.kind is OutputKind.JSON else {}
+    return {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}} if schema else None
 
 
 def _grammar(output: Output) -> TextGenerationInputGrammarType | None:

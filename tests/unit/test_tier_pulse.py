@@ -88,7 +88,10 @@ def test_facts_are_computed_at_most_every_100_ms() -> None:
     first = seen.facts(NOW)
     pulse(seen, "cloud-1", "open")
     assert seen.facts(NOW + 99) is first
-    assert seen.facts(NOW + 100)["cloud/small"].health is Health.OPEN
+    assert seen.facts(NOW - 5_000) is first
+    newer = seen.facts(NOW + 100)
+    assert newer["cloud/small"].health is Health.OPEN
+    assert seen.facts(NOW - 60_000) is not newer
 
 
 def test_what_is_no_pulse_is_passed_over() -> None:

@@ -12,6 +12,7 @@ from trivium.kafka.record import Delivered
 from trivium.v1 import records_pb2
 
 _RECOMPUTE_MS: Final = 100
+_EARLIER_MS: Final = 10_000
 _FORGET_MS: Final = 3_600_000
 _UP: Final = TargetFacts()
 _SILENT: Final = TargetFacts(Health.SILENT)
@@ -73,8 +74,9 @@ class PulseView:
             self._pulses[pulse.instance] = (record.timestamp_ms, pulse)
 
     def facts(self, now_ms: int) -> Mapping[str, TargetFacts]:
-        """How every target is at `now_ms` (epoch ms). Computed anew at most every 100 ms."""
-        if not 0 <= now_ms - self._computed_ms < _RECOMPUTE_MS:
+        """How every target is at `now_ms` (epoch ms). Computed anew at most every 100 ms; an instant that is a little
+        earlier (records of several partitions come in turns) is served by the newer facts."""
+        if not -_EARLIER_MS < now_ms - self._computed_ms < _RECOMPUTE_MS:
             self._facts = self._compute(now_ms)
             self._computed_ms = now_ms
         return self._facts
