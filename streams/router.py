@@ -8,7 +8,7 @@ The record is acknowledged (`done`) when the outbox has the effects in the log.
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from streams.effects import CANCELLED, Effects, TooLarge
 from streams.inbox import OutcomeIn, RequestIn, is_forwarded, read_outcome, read_request
@@ -21,7 +21,8 @@ from trivium.core.outcome import Fault, FaultKind, Outcome, Reason, ReasonCode, 
 from trivium.core.policy import Policy
 from trivium.core.request import Identity, Request
 from trivium.core.slip import Arrival, Call, ContentType, End, Step
-from trivium.facts import FactSource, Policies
+from trivium.core.walk import RETRY
+from trivium.facts import FactSource, Policies, RetryBudget
 from trivium.kafka.outbox import Outbox
 from trivium.kafka.record import Delivered, Record
 from trivium.kafka.topics import REQUESTS
@@ -46,6 +47,7 @@ class RouterPorts:
     outbox: Outbox
     metrics: Metrics
     tracing: Tracing
+    retries: RetryBudget = field(default_factory=RetryBudget)
 
 
 @dataclass(slots=True)
@@ -172,9 +174,16 @@ class Router:
         journey = journey_from(came.message.request, came.message.slip)
         event.content_type = journey.content_type
         outcome = outcome_from(came.message.outcome)
-        step = advance(journey, outcome, event.policy, self._ports.facts.later(event.now_ms))
+        facts, retries = self._ports.facts.later(event.now_ms), self._ports.retries
+        if isinstance(outcome.result, Fault):
+            facts = replace(facts, retry_tokens=retries.tokens)
+        step = advance(journey, outcome, event.policy, facts)
         if step is None:
             raise ValueError(f"{came.identity}: the slip does not wait for attempt {came.attempt} of {outcome.target}")
+        if isinstance(step, End):
+            retries.add(max(0.0, journey.retry_tokens))
+        elif step.work.target.name == outcome.target:
+            retries.add(journey.retry_tokens - RETRY)
         self._carry_out(event, step, came.message.request)
 
     def _stray(self, event: _Event, came: OutcomeIn) -> None:

@@ -93,6 +93,20 @@ class Quota:
         return total[0] > per_minute
 
 
+class RetryBudget:
+    """Retry tokens shared by all journeys of a process: each that ends leaves its own fifth of one, a second attempt at the
+    same target takes a whole one. So retries are at most a fifth of the load, whatever the trouble is."""
+
+    def __init__(self, most: float = 10.0) -> None:
+        """`most`: what may be saved up in good times; 0: no retries out of the shared budget."""
+        self._most = most
+        self.tokens = 0.0
+
+    def add(self, tokens: float) -> None:
+        """Deposit, or take when negative."""
+        self.tokens = min(self._most, max(0.0, self.tokens + tokens))
+
+
 class FactSource:
     """Makes Facts. One a process, used by one event loop."""
 

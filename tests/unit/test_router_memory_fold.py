@@ -15,7 +15,7 @@ from trivium.core.outcome import Answer, Fault, FaultKind, Outcome
 from trivium.core.partition import home
 from trivium.core.policy import Leg, Policy, Target, TaskSpec, TaskType, Tenant, Tier
 from trivium.core.request import Identity
-from trivium.facts import FactSource
+from trivium.facts import FactSource, RetryBudget
 from trivium.kafka.record import Delivered, Record
 from trivium.kafka.topics import OUTCOMES, REQUESTS, RESPONSES
 from trivium.telemetry.metrics import Metrics
@@ -64,7 +64,9 @@ class Owner:
 
     def __post_init__(self) -> None:
         effects = Effects(EffectOptions(1, 1_000_000), lambda _end: None)
-        ports = RouterPorts(Fixed(), FactSource(Fixed()), effects, self.log, Metrics(), start("r", "i", ""))  # type: ignore[arg-type]
+        ports = RouterPorts(
+            Fixed(), FactSource(Fixed()), effects, self.log, Metrics(), start("r", "i", ""), RetryBudget(0)  # type: ignore[arg-type]
+        )  # fmt: skip
         self.router = Router(ports)
         self.router.memories = {0: self.memory}
 

@@ -44,12 +44,14 @@ endpoints:
   /draft: draft
   /quick: quick
   /ours: ours
+  /faq: faq
 default: {route: [finetuned/small, cloud/frontier]}
 novel: {route: [cloud/frontier]}
 tasks:
   draft: {can_wait: true, route: [{target: finetuned/small, bar: 0.5}, cloud/frontier], system: Draft., timeout_ms: 20_000}
   quick: {route: [finetuned/small, cloud/frontier], system: Quick., timeout_ms: 1_000}
   ours: {route: [finetuned/small], system: Ours., timeout_ms: 10_000}
+  faq: {route: [finetuned/small], system: Faq., cache: {semantic: false}}
 """
 
 Behaviour = Callable[[journey_pb2.Work], Answer | Fault | None]

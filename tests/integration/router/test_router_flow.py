@@ -141,3 +141,26 @@ async def test_the_trace_of_the_caller_goes_on(world: Any) -> None:
     assert work.header("traceparent") == PARENT
     assert journey_pb2.Work.FromString(work.value).slip.traceparent == PARENT.decode()
     assert world._terminal(world.seen["trivium.responses"][0]).trace_id == PARENT[3:35].decode()
+
+
+async def test_an_equal_question_is_answered_from_the_cache(world: Any) -> None:
+    async with world.router():
+        first = await world.terminal(await world.ask("How do I reset my password?", endpoint="/faq"))
+        for number in range(50):
+            again = await world.terminal(await world.ask("how do I reset my password", endpoint="/faq", id=f"again{number}"))
+            if again.tier == "cache":
+                break
+    assert first.tier == "finetuned"
+    assert (again.tier, again.cost_micro_dollars, again.attempts) == ("cache", 0, ())
+    assert again.cache.kind == "exact"
+    assert world.reply(again.identity).header(HEADER_CAUSE) == b"0"
+
+
+async def test_retries_come_out_of_a_budget_that_all_share(world: Any) -> None:
+    async with world.router():
+        for number in range(5):
+            await world.terminal(await world.ask(f"fine {number}", endpoint="/ours"))
+        world.behaviour = fails(FaultKind.UNAVAILABLE)
+        twice = await world.terminal(await world.ask("trouble", endpoint="/ours"))
+        once = await world.terminal(await world.ask("more trouble", endpoint="/ours"))
+    assert [len(t.attempts) for t in (twice, once)] == [2, 1]
