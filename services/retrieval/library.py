@@ -30,6 +30,8 @@ CANDIDATES: Final = 12
 FLUSH_EVERY: Final = 500
 """Passages written before they are sealed in the midst of an ingest."""
 ANNOUNCED_AT_ONCE: Final = 100
+MOST_PASSAGES_OF_A_DOCUMENT: Final = 8_000
+"""1.2 million tokens. The store lists two versions of it in one query."""
 LONGEST_QUERY: Final = 4_000
 """Characters of a question that are searched for: its end, where people ask."""
 
@@ -205,7 +207,10 @@ def _same(there: Sequence[Stored], version: str) -> Stored | None:
 
 
 def _drafts(kind: str, content: bytes) -> tuple[Draft, ...]:
-    return make_passages(read_document(kind_of(kind), content))
+    drafts = make_passages(read_document(kind_of(kind), content))
+    if len(drafts) > MOST_PASSAGES_OF_A_DOCUMENT:
+        raise Unreadable(f"the document has {len(drafts):,} passages; the limit is {MOST_PASSAGES_OF_A_DOCUMENT:,}: split it")
+    return drafts
 
 
 def _rows(name: Name, version: str, epoch: int, drafts: Sequence[Draft], vectors: Vector) -> list[Row]:

@@ -8,6 +8,7 @@ import asyncio
 import functools
 import json
 import logging
+import re
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -27,7 +28,11 @@ SEARCH_MS: Final = 5_000
 WRITE_MS: Final = 30_000
 CONNECT_MS: Final = 8_000
 BATCH: Final = 200
-"""Rows of one write, and of one page of a listing times five."""
+"""Rows of one write."""
+PAGE: Final = 1_000
+"""Rows of one page of a listing."""
+MOST_ROWS: Final = 16_384
+"""What one query may return; a document has at most half as many passages, for two versions of it may be there."""
 RRF_K: Final = 60
 """Constant of reciprocal rank fusion: Cormack, Clarke and Buettcher, SIGIR 2009."""
 FIELDS: Final = ("document", "section", "version", "ordinal", "text", "lookup", "tokens", "epoch", "dense")
@@ -108,12 +113,12 @@ class Milvus:
 
     async def versions(self, name: Name) -> tuple[Stored, ...]:
         """Every version of a document that is there."""
-        rows = await self._run(functools.partial(self._rows, only(name), ("version", "total", "epoch")), SEARCH_MS)
+        rows = await self._run(functools.partial(self._of, name, ("version", "total", "epoch")), SEARCH_MS)
         return tuple(_counted({**row, "tenant": name.tenant, "corpus": name.corpus, "document": name.document} for row in rows))
 
     async def texts(self, name: Name) -> frozenset[tuple[str, str]]:
         """(section, text) of every passage of a document."""
-        rows = await self._run(functools.partial(self._rows, only(name), ("section", "text")), SEARCH_MS)
+        rows = await self._run(functools.partial(self._of, name, ("section", "text")), SEARCH_MS)
         return frozenset((row["section"], row["text"]) for row in rows)
 
     async def documents(self, tenant: str = "", corpus: str = "") -> tuple[Stored, ...]:
@@ -185,7 +190,8 @@ class Milvus:
         timeout = WRITE_MS / 1000
         schema, indexes = self._schema()
         if not self._client.has_collection(self.collection, timeout=timeout):
-            self._client.create_collection(self.collection, schema=schema, timeout=timeout)
+            # Session: a search sees what this process wrote, and waits for nobody else's writes.
+            self._client.create_collection(self.collection, schema=schema, timeout=timeout, consistency_level="Session")
         if not self._client.list_indexes(self.collection, timeout=timeout):
             # Not waited for: pymilvus looks every half second, and loading waits for the indexes itself.
             self._client.create_index(self.collection, indexes, timeout=timeout, sync=False)
@@ -242,7 +248,7 @@ class Milvus:
         if self.mode is Mode.DENSE or not lookup:
             found = self._client.search(
                 self.collection, **dense, filter=where, output_fields=list(FIELDS), timeout=timeout,
-                search_params={"metric_type": "COSINE"},
+                search_params={"metric_type": "COSINE"}, consistency_level="Session",
             )  # fmt: skip
         else:
             asked = [
@@ -250,14 +256,23 @@ class Milvus:
                 AnnSearchRequest([lookup], "sparse", {"metric_type": "BM25"}, limit, expr=where),
             ]
             found = self._client.hybrid_search(
-                self.collection, asked, RRFRanker(RRF_K), limit=limit, output_fields=list(FIELDS), timeout=timeout
-            )
+                self.collection, asked, RRFRanker(RRF_K), limit=limit, output_fields=list(FIELDS), timeout=timeout,
+                consistency_level="Session",
+            )  # fmt: skip
         return tuple(_hit(one["entity"], float(one["distance"]), vector) for one in found[0])
 
+    def _of(self, name: Name, fields: Sequence[str]) -> list[dict[str, Any]]:
+        """All rows of one document, as they are now."""
+        rows = self._client.query(
+            self.collection, filter=only(name), output_fields=list(fields), limit=MOST_ROWS, timeout=SEARCH_MS / 1000,
+            consistency_level="Strong",
+        )  # fmt: skip
+        return [dict(row) for row in rows]
+
     def _rows(self, where: str, fields: Sequence[str], collection: str = "") -> list[dict[str, Any]]:
-        """All rows that a filter lets through; a plain query would end at 16,384."""
+        """All rows that a filter lets through, as they were a moment ago; one query would end at 16,384."""
         pages = self._client.query_iterator(
-            collection or self.collection, batch_size=BATCH * 5, filter=where, output_fields=list(fields),
+            collection or self.collection, batch_size=PAGE, filter=where, output_fields=list(fields),
             timeout=WRITE_MS / 1000, consistency_level="Strong",
         )  # fmt: skip
         rows: list[dict[str, Any]] = []
@@ -286,14 +301,10 @@ class Milvus:
 
 
 def mode_of(server_version: str) -> Mode:
-    """BM25 came with Milvus 2.5; Milvus Lite 3 has it."""
-    if "lite" in server_version.lower():
-        return Mode.HYBRID
-    numbers = server_version.lstrip("v").split(".")
-    try:
-        return Mode.HYBRID if (int(numbers[0]), int(numbers[1])) >= (2, 5) else Mode.DENSE
-    except (ValueError, IndexError):
-        return Mode.HYBRID
+    """BM25 came with Milvus 2.5: "v2.6.1", "milvus_lite-3.2.2" have it, "v2.3.5-lite" has not (and would abort)."""
+    numbers = re.search(r"(\d+)\.(\d+)", server_version)
+    old = numbers is not None and (int(numbers[1]), int(numbers[2])) < (2, 5)
+    return Mode.DENSE if old else Mode.HYBRID
 
 
 def _hit(entity: dict[str, Any], score: float, asked: Vector) -> Hit:

@@ -13,7 +13,7 @@ import pytest
 from services.retrieval.announcer import Change
 from services.retrieval.embedding import Embedding, Local
 from services.retrieval.library import Library, State, version_of
-from services.retrieval.milvus import Milvus, Place
+from services.retrieval.milvus import Milvus, Place, mode_of
 from services.retrieval.opening import collection_of, move_all
 from services.retrieval.store import Mode, Name, Row
 from trivium.core.errors import BadRequest, Unreachable, VendorFault
@@ -105,14 +105,14 @@ async def ask(library: Library, tenant: str, question: str, corpus: str = "help"
     return await library.retrieve(tenant, corpus, question, limit, budget, 0.0)
 
 
-async def test_a_passage_is_found_with_its_section_and_version(library: Library, tenant: str) -> None:
+async def test_a_passage_is_found_with_its_section_and_version(library: Library, store: Milvus, tenant: str) -> None:
     done = await library.ingest(Name(tenant, "help", "returns.md"), "markdown", RETURNS)
     found = await ask(library, tenant, "When does the refund reach my card?")
     best = found.passages[0]
     assert (done.state, done.version, done.passages) == (State.ADDED, version_of("markdown", RETURNS), 3)
     assert (best.document, best.section, best.version) == ("returns.md", "2 Money back > 2.1 Cards", done.version)
     assert best.text == "The refund arrives on the card after five working days."
-    assert found.mode == "hybrid"
+    assert found.mode == store.mode.value
     assert found.embedding_tokens > 0
 
 
@@ -387,6 +387,14 @@ async def test_searches_beside_an_ingest_always_find(library: Library, tenant: s
 
     _, *counts = await asyncio.gather(rewrite(), search(), search())
     assert counts == [[1] * 12, [1] * 12]
+
+
+@pytest.mark.parametrize(
+    ("version", "mode"),
+    [("v2.6.1", Mode.HYBRID), ("2.5.0-rc1", Mode.HYBRID), ("milvus_lite-3.2.2", Mode.HYBRID), ("v2.3.5-lite", Mode.DENSE), ("2.4.9", Mode.DENSE)],
+)
+def test_what_a_server_can_do_is_in_its_version(version: str, mode: Mode) -> None:
+    assert mode_of(version) is mode
 
 
 def test_a_collection_belongs_to_one_embedder_and_mode() -> None:
