@@ -4,10 +4,8 @@ from contextlib import AsyncExitStack
 from typing import Final
 
 from services.finetuned.backend import Backend
-from services.finetuned.compatible import Compatible
 from services.finetuned.engine import Engine
 from services.finetuned.search import Search
-from services.finetuned.tgi import Tgi
 from trivium.core.errors import BadSetting
 from trivium.core.policy import Tier
 from trivium.process import Process, run
@@ -19,9 +17,14 @@ _WIRES: Final = ("tgi", "openai")
 
 def backend(settings: FinetunedSettings) -> Backend:
     """The model server that the settings name. BadSetting on a wire that does not exist."""
+    # Only the client that is used is loaded: the other one costs half a second and 30 MB.
     if settings.wire == "tgi":
+        from services.finetuned.tgi import Tgi
+
         return Tgi(settings.url, settings.key)
     if settings.wire == "openai":
+        from services.finetuned.compatible import Compatible
+
         return Compatible(settings.url, settings.key)
     raise BadSetting(f"TRIVIUM_FINETUNED_WIRE must be {' or '.join(_WIRES)}, not {settings.wire!r}")
 
