@@ -65,7 +65,7 @@ class Speaker:
 class Door:
     stub: Any
     attempts: "asyncio.Queue[records_pb2.AttemptRecord]"
-    slots: Slots
+    caller: Caller
 
     async def settled(self) -> records_pb2.AttemptRecord:
         """The next `settled` record."""
@@ -103,7 +103,7 @@ def door(broker: EmbeddedBroker) -> Opener:
                 RpcServer(adding((add_TierServicer_to_server, servicer)), notice_ms=0, drain_ms=1_000) as server,
                 channel(f"127.0.0.1:{server.port}") as to_server,
             ):
-                yield Door(stub(TierStub, to_server), found, caller.slots)
+                yield Door(stub(TierStub, to_server), found, caller)
 
     return opened
 
@@ -165,8 +165,26 @@ async def test_no_slot_in_time_is_late(door: Opener) -> None:
         held = tier.stub.Generate(work("held"), timeout=20)
         await speaker.spoke.wait()
         late = await tier.stub.Generate(work("late", deadline_ms=now_ms() + 100), timeout=20)
-        assert (late.fault.kind, tier.slots.waiting) == ("late", 0)
+        assert (late.fault.kind, tier.caller.slots.waiting) == ("late", 0)
         held.cancel()
+
+
+async def test_who_goes_while_waiting_leaves_no_queue_behind(door: Opener) -> None:
+    speaker = Speaker(asyncio.Event())
+    async with door(speaker, slots=1) as tier:
+        held = tier.stub.Generate(work("held"), timeout=20)
+        await speaker.spoke.wait()
+        waiting = tier.stub.Generate(work("waiting"), timeout=20)
+        async with asyncio.timeout(20):
+            while not tier.caller.slots.waiting:  # noqa: ASYNC110 (a queue tells nobody)
+                await asyncio.sleep(0.01)
+            waiting.cancel()
+            while tier.caller.slots.waiting:  # noqa: ASYNC110 (a queue tells nobody)
+                await asyncio.sleep(0.01)
+        held.cancel()
+        await tier.settled()
+        [report] = tier.caller.board.reports(now_ms() + 50_000)
+    assert (report.queue_wait_ms, report.in_flight) == (0, 0)
 
 
 async def test_a_restricted_request_is_refused_at_this_door(door: Opener) -> None:

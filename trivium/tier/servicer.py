@@ -79,21 +79,27 @@ class TierServicer(services_pb2_grpc.TierServicer):
         if (refused := self._caller.refused(work)) is not None:
             return refused
         asked_ms = now_ms()
-        name = work.target.name
         granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         ticket = Ticket(work.task.name, work.task.slots, False, partial(_resolve, granted))
-        self._caller.board.queued(name, asked_ms)
+        self._caller.board.queued(work.target.name, asked_ms)
         self._caller.slots.ask(ticket)
         try:
-            in_time = await _granted(granted, work.deadline_ms - asked_ms)
+            in_time = await self._waited(granted, work, asked_ms)
             waited_ms = now_ms() - asked_ms
-            self._caller.board.unqueued(name, waited_ms, now_ms())
-            self._caller.metrics.queue_wait(name, waited_ms)
             if not in_time:
                 return self._caller.own(uncalled(work, FaultKind.LATE, "no slot was free in time"), waited_ms)
             return await self._in_slot(work, context, emit, waited_ms)
         finally:
             self._caller.slots.withdraw(ticket)
+
+    async def _waited(self, granted: asyncio.Future[None], work: Work, asked_ms: int) -> bool:
+        """Wait for the slot until the work is due; however that ends, it waits no longer."""
+        try:
+            return await _granted(granted, work.deadline_ms - asked_ms)
+        finally:
+            name, at_ms = work.target.name, now_ms()
+            self._caller.board.unqueued(name, at_ms - asked_ms, at_ms)
+            self._caller.metrics.queue_wait(name, at_ms - asked_ms)
 
     async def _in_slot(self, work: Work, context: Context, emit: Emit, queue_ms: int) -> Outcome:
         if (blocked := self._caller.blocked(work, queue_ms)) is not None:

@@ -169,8 +169,10 @@ class Worker:
         if (refused := self._caller.refused(work)) is not None:
             self._finish(job, refused)
             return
-        job.queued = True
-        self._caller.board.queued(work.target.name, job.asked_ms)
+        if not job.spare:
+            # Spare work waits for its turn: its wait says nothing about what others would wait.
+            job.queued = True
+            self._caller.board.queued(work.target.name, job.asked_ms)
         if work.target.on_ambiguous is OnAmbiguous.FAIL:
             # A start without a call would fail it after a crash, so its start does not run ahead.
             job.call = Ticket(work.task.name, work.task.slots, job.spare, partial(self._begin, job))
