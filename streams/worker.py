@@ -107,6 +107,7 @@ class Crew(Service):
         self._timer = OverdueTimer(self._router, effects, outbox, knowledge.pulses, process.metrics)
         self.app.on_rebalance_complete.connect(self._rebalanced)
         self.app.on_partitions_revoked.connect(self._revoked)
+        self.app.on_before_shutdown.connect(self._settle)
         self._own(self._timer.start(), "the overdue timer")
         self._own(asyncio.create_task(self._refresh(), name="refresh"), "the policy reload")
         outbox.failed.add_done_callback(self._future_failed)
@@ -139,8 +140,6 @@ class Crew(Service):
             task.cancel()
         await asyncio.gather(*self._owned, return_exceptions=True)
         if self._outbox is not None:
-            if not await self._outbox.drain(_DRAIN_MS):
-                _LOG.warning("%d records were not finished; they will be done again", self._outbox.open_count)
             await self._outbox.stop()
         await self._knowledge.stop()
         await self._producer.stop()
@@ -249,6 +248,14 @@ class Crew(Service):
         """Every partition was taken (eager rebalance); what comes back is folded again."""
         if self._router is not None:
             self._router.memories = {}
+
+    async def _settle(self, *_: Any, **__: Any) -> None:
+        """The app stops and no event comes any more: finish the effects, so that the consumer's last commit covers them."""
+        self._leaving = True
+        if self._timer is not None:
+            await self._timer.stop()
+        if self._outbox is not None and not await self._outbox.drain(_DRAIN_MS):
+            _LOG.warning("%d records were not finished; they will be done again", self._outbox.open_count)
 
     # --- tasks -----------------------------------------------------------------------------------------------------
 

@@ -30,7 +30,7 @@ from typing import Any, Final, NoReturn
 import uvloop
 from opentelemetry.trace import Tracer
 
-from trivium.core.errors import BadPolicy, BadSetting, TriviumError, Unreachable
+from trivium.core.errors import BadSetting, TriviumError
 from trivium.settings import ProcessSettings, read, refuse_unknown
 from trivium.telemetry.metrics import Metrics
 from trivium.telemetry.ops_server import OpsServer
@@ -149,7 +149,7 @@ def run(
         refuse_unknown(environ)
         settings = _settings(environ)
         code = uvloop.run(_live(main, lambda: Process(service, environ, settings, chosen.worker, chosen.port)))
-    except (BadSetting, BadPolicy, Unreachable) as error:
+    except TriviumError as error:
         _tell(service, str(error))
         code = _EXIT_TOLD
     except KeyboardInterrupt:
