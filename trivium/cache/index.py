@@ -21,9 +21,10 @@ FLAT_ROWS: Final = 2_048
 """Largest scope that is only scanned: 2,048 rows of 256 take about 0.1 ms, as long as the graph takes at any size."""
 MOVED_PER_ADD: Final = 8
 """Rows moved into the graph by one add (about 0.1 ms each), until it has all of them."""
-CONNECTIVITY: Final = 16
-EXPANSION_ADD: Final = 128
-EXPANSION_SEARCH: Final = 64
+CONNECTIVITY: Final = 28
+EXPANSION_ADD: Final = 192
+EXPANSION_SEARCH: Final = 160
+"""At 100,000 crowded texts recall of the nearest is 0.985 in 0.2 ms; 16, 128 and 64 gave 0.957 in 0.1 ms."""
 FEWEST_CANDIDATES: Final = 8
 """Taken from the graph even when fewer are asked for: the 8-bit order is not quite the true one."""
 

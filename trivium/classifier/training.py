@@ -135,7 +135,7 @@ def _check(names: NDArray[Any], truth: NDArray[Any]) -> None:
         raise BadLabels(f"there are {len(names)} labels: a classifier needs at least two")
     counts = np.bincount(truth)
     if counts.min() < FEWEST_PER_LABEL:
-        raise BadLabels(f"the label {names[counts.argmin()]!r} has {counts.min()} texts: "
+        raise BadLabels(f"the label {str(names[counts.argmin()])!r} has {counts.min()} texts: "
                         f"at least {FEWEST_PER_LABEL} are needed")  # fmt: skip
 
 

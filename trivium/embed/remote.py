@@ -69,7 +69,7 @@ class RemoteEmbedder:
     async def _batch(self, texts: Sequence[str]) -> Vector:
         answer = await self._ask("POST", "/embed", {"inputs": list(texts), "normalize": True, "truncate": True})
         try:
-            matrix = np.asarray(answer, dtype=np.float32)
+            matrix = np.clip(np.asarray(answer, dtype=np.float64), -1e6, 1e6).astype(np.float32)
         except (TypeError, ValueError) as error:
             raise RemoteEmbedderFault(f"{self.url}/embed did not answer a list of vectors: {error}") from error
         if matrix.ndim != 2 or matrix.shape[0] != len(texts) or not np.isfinite(matrix).all():
