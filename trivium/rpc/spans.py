@@ -76,8 +76,13 @@ class TracedStream(Generic[T]):
         self.span = span
         call.add_done_callback(self._done)
 
-    def __aiter__(self) -> AsyncIterator[T]:
-        return cast(AsyncIterator[T], self._call.__aiter__())
+    async def __aiter__(self) -> AsyncIterator[T]:
+        try:
+            async for message in self._call:
+                yield message
+        finally:
+            # grpc.aio cancels the call of a cancelled reader only while it waits for a message, not just before.
+            self._call.cancel()
 
     def cancel(self) -> None:
         """Stop the call; the other side sees a cancellation."""
