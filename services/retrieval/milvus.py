@@ -288,7 +288,13 @@ class Milvus:
         return self._rows('tenant != ""', fields, collection)
 
     def _upsert(self, data: list[dict[str, Any]]) -> None:
-        self._client.upsert(self.collection, data, timeout=WRITE_MS / 1000)
+        timeout = WRITE_MS / 1000
+        if self.mode is Mode.HYBRID:
+            self._client.upsert(self.collection, data, timeout=timeout)
+            return
+        # An upsert of Milvus 2.3 is never found: its delete has the time of its insert and takes that too.
+        self._client.delete(self.collection, ids=[row["id"] for row in data], timeout=timeout)
+        self._client.insert(self.collection, data, timeout=timeout)
 
     def _remove(self, name: Name, keep: str) -> None:
         where = only(name) + (f" and version != {quoted(keep)}" if keep else "")
