@@ -283,12 +283,6 @@ async def test_a_change_that_the_log_does_not_take_is_not_made(library: Library,
     assert (await ask(library, tenant, "When does the shop open?")).passages[0].text == "The shop opens at nine."
 
 
-async def test_one_unreadable_document_fails_in_words(library: Library, tenant: str) -> None:
-    done = await library.ingest(Name(tenant, "help", "x.pdf"), "pdf", b"no pdf")
-    assert done.state is State.FAILED
-    assert "PDF" in done.message
-
-
 async def test_removed_documents_are_forgotten_and_told(library: Library, log: Recorder, tenant: str) -> None:
     for document in ("docs/a.md", "docs/b.md", "other/c.md"):
         await library.ingest(Name(tenant, "help", document), "text", f"About {document}, the whale swims.".encode())
