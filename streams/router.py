@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from streams.effects import CANCELLED, Effects, TooLarge
 from streams.inbox import OutcomeIn, RequestIn, is_forwarded, read_outcome, read_request
 from streams.memory import Arrived, CameBack, Memory
-from streams.spans import Marked, identify, marked
+from streams.spans import NO_MARK, Marked, identify, marked
 from trivium.codec import journey_from, outcome_from, request_from
 from trivium.core.errors import BadRequest
 from trivium.core.journey import advance, begin, cancel, refuse
@@ -58,7 +58,7 @@ class _Event:
     memory: Memory
     policy: Policy
     done: Done
-    mark: Marked
+    mark: Marked = NO_MARK
     identity: Identity | None = None
     content_type: ContentType = ContentType.PROTOBUF
     reply_topic: str = ""
@@ -85,24 +85,23 @@ class Router:
         memory = self.memories.get(record.partition)
         if memory is None:
             return
-        is_request = record.topic == REQUESTS
-        mark = marked(self._ports.tracing, record, SPAN_ROUTE if is_request else SPAN_OUTCOME)
-        event = _Event(record, memory, self._ports.policies.current, done, mark)
+        event = _Event(record, memory, self._ports.policies.current, done)
         try:
-            if is_request:
+            if record.topic == REQUESTS:
                 self._request(event)
             else:
                 self._outcome(event)
         except Exception as error:
             _LOG.exception("%s-%d offset %d", record.topic, record.partition, record.offset)
-            mark.failed(error)
+            event.mark.failed(error)
             self._give_up(event, error)
         finally:
-            mark.close()
+            event.mark.close()
 
     # --- requests --------------------------------------------------------------------------------------------------
 
     def _request(self, event: _Event) -> None:
+        event.mark = marked(self._ports.tracing, event.record, SPAN_ROUTE)
         try:
             arrived = read_request(event.record)
         except BadRequest as bad:
@@ -157,7 +156,9 @@ class Router:
         except BadRequest as bad:
             self._put_aside(event, bad.reason)
             return
-        identify(event.mark, came.identity, came.message.slip.traceparent)
+        root = came.message.slip.traceparent
+        event.mark = marked(self._ports.tracing, event.record, SPAN_OUTCOME, root)
+        identify(event.mark, came.identity, root)
         if came.cancel:
             self._cancel(event, came.identity)
             return

@@ -1,6 +1,7 @@
 """The router's spans. The trace comes with the record and leaves with what is written; with tracing off it passes through."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from opentelemetry.trace import Span, SpanKind, get_current_span
 from opentelemetry.util.types import AttributeValue
@@ -25,7 +26,7 @@ Headers = tuple[tuple[str, bytes], ...]
 _TRACE: frozenset[str] = frozenset((HEADER_TRACEPARENT, HEADER_TRACESTATE))
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Marked:
     """One record on its way through the router. `headers` go with what it causes; `root` is for the slip."""
 
@@ -84,12 +85,18 @@ class Marked:
             self.span.end()
 
 
-def marked(tracing: Tracing, record: Delivered, name: str) -> Marked:
-    """Begin the span of a record; the caller closes it."""
+NO_MARK: Final = Marked((), "")
+"""Of a record that could not be read."""
+
+
+def marked(tracing: Tracing, record: Delivered, name: str, root: str = "") -> Marked:
+    """Begin the span of a record; the caller closes it. `root` is the parent when the record itself names none."""
+    headers = tuple([h for h in record.headers if h[0] in _TRACE])
+    parent = next((value.decode("ascii", "replace") for key, value in headers if key == HEADER_TRACEPARENT), "")
+    if not parent and root:
+        headers, parent = ((HEADER_TRACEPARENT, root.encode()),), root
     if not tracing.enabled:
-        headers = tuple(h for h in record.headers if h[0] in _TRACE)
-        parent = next((value for key, value in headers if key == HEADER_TRACEPARENT), b"")
-        return Marked(headers, parent.decode("ascii", "replace"))
+        return Marked(headers, parent)
     attributes: dict[str, AttributeValue] = {
         names.MESSAGING_SYSTEM: "kafka",
         names.MESSAGING_OPERATION: "process",
@@ -97,12 +104,9 @@ def marked(tracing: Tracing, record: Delivered, name: str) -> Marked:
         names.MESSAGING_PARTITION: str(record.partition),
         names.MESSAGING_OFFSET: record.offset,
     }
-    context = context_from_headers(record.headers)
-    span = tracing.tracer.start_span(name, context, SpanKind.CONSUMER, attributes)
-    headers = headers_from_context(context_of(span))
-    incoming = record.header(HEADER_TRACEPARENT)
-    root = incoming.decode("ascii", "replace") if incoming else _traceparent(headers)
-    return Marked(headers, root, span, tracing)
+    span = tracing.tracer.start_span(name, context_from_headers(headers), SpanKind.CONSUMER, attributes)
+    onward = headers_from_context(context_of(span))
+    return Marked(onward, parent or _traceparent(onward), span, tracing)
 
 
 def identify(mark: Marked, identity: Identity, root: str = "") -> None:

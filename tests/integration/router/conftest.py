@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import itertools
 import json
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from trivium.kafka.record import Delivered, Record
 from trivium.kafka.topics import DEADLETTER, LEDGER, OUTCOMES, REQUESTS, RESPONSES, all_topics, lanes
 from trivium.process import Process
 from trivium.settings import ProcessSettings
+from trivium.telemetry.tracing import Tracing
 from trivium.v1 import journey_pb2, records_pb2, request_pb2
 
 PARTITIONS = 4
@@ -163,9 +164,10 @@ class World:
     # --- the router ------------------------------------------------------------------------------------------------
 
     @contextlib.asynccontextmanager
-    async def router(self, settings: Mapping[str, str] | None = None) -> AsyncIterator[Crew]:
+    async def router(self, tracing: Tracing | None = None) -> AsyncIterator[Crew]:
         """One router in this process, from its start to its stop."""
-        process = Process("router", {**self.environ, **(settings or {})}, ProcessSettings(policy=self.environ["TRIVIUM_POLICY"]))
+        settings = ProcessSettings(policy=self.environ["TRIVIUM_POLICY"])
+        process = Process("router", self.environ, settings, tracing=tracing)
         app, crew = make(process)
         try:
             await app.start()
