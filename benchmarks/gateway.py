@@ -124,7 +124,7 @@ async def measure(ports: dict[str, int], rounds: int, seconds: float, workers: i
         if await cached(gateway, known):
             calls["gateway, cache hit"] = lambda _: gateway.Complete(known, timeout=TIMEOUT_S)
         series = {name: Series() for name in calls}
-        for name, call in calls.items():
+        for call in calls.values():
             await load(call, 0.5, workers, Series())
         for _ in range(rounds):
             for name, call in calls.items():
