@@ -3,6 +3,8 @@
 import asyncio
 import logging
 
+import uvloop
+
 from streams.app import make
 from trivium.process import Process, run
 from trivium.settings import KafkaSettings, RouterSettings
@@ -31,4 +33,6 @@ async def main(process: Process) -> None:
 
 
 if __name__ == "__main__":
+    # Faust's consumer has a thread with a loop of its own, made by the policy.
+    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     run("router", main, reads=(KafkaSettings, RouterSettings), about="Decides every request and carries every outcome on.")
