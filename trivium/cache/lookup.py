@@ -197,12 +197,17 @@ class Lookup:
 
     def _keep(self, entry: Entry, vector: Vector) -> None:
         self._entries[entry.id] = entry
-        self._read[entry.id] = self._reader.read(entry.question).packed()
+        # Reading costs half a millisecond: what is near nothing (a zero vector) is read only when it is a candidate.
+        if vector.any():
+            self._read[entry.id] = self._reader.read(entry.question).packed()
         if self._witness is not None:
             self._views[entry.id] = self._witness.probabilities(vector).astype(np.float32)
 
     def _text(self, entry_id: str) -> Text:
-        return Text.unpacked(self._read[entry_id])
+        packed = self._read.get(entry_id)
+        if packed is None:
+            packed = self._read[entry_id] = self._reader.read(self._entries[entry_id].question).packed()
+        return Text.unpacked(packed)
 
     def _forget(self, entry_ids: frozenset[str]) -> int:
         for entry_id in entry_ids:
