@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import json
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -25,7 +26,7 @@ from trivium.v1 import request_pb2
 POLICY = Path("examples/support/policy.yaml")
 PATIENCE_S = 120
 GC_EVERY = (20_000, 20, 50)
-PROMPT = "Where is my order {0}? I was told that it would come on Tuesday, and it is Friday now. Please look it up."
+TICKETS = Path("examples/support/tickets.jsonl")
 ENDPOINTS = ("/classify", "/draft-reply", "/summarise", "/ask-docs", "/reason", "/account")
 
 
@@ -37,8 +38,9 @@ def reply_topics() -> list[str]:
 def records(events: int, partitions: int) -> Iterator[Record]:
     """`events` records: requests, and outcomes of other requests."""
     policy = load(POLICY)
+    texts = [json.loads(line)["text"] for line in TICKETS.read_text(encoding="utf-8").splitlines()]
     for number in range(events):
-        message = _request(number)
+        message = _request(number, texts[number * 7 % len(texts)])
         key = f"{message.tenant}/{message.id}"
         partition = home(key, partitions)
         if number % 2:
@@ -47,10 +49,10 @@ def records(events: int, partitions: int) -> Iterator[Record]:
             yield Record(REQUESTS, key.encode(), message.SerializeToString(), (), partition)
 
 
-def _request(number: int) -> request_pb2.Request:
+def _request(number: int, text: str) -> request_pb2.Request:
     endpoint = ENDPOINTS[number // 2 % len(ENDPOINTS)]
     return request_pb2.Request(
-        tenant="acme", id=f"bench-{number}", endpoint=endpoint, prompt=PROMPT.format(number), end_user=f"u{number % 997}",
+        tenant="acme", id=f"bench-{number}", endpoint=endpoint, prompt=text, end_user=f"u{number % 997}",
         application="bench", team="desk", subject=f"c{number % 997}",
     )  # fmt: skip
 
