@@ -1,7 +1,7 @@
 """Gateway: the five methods, and what they have in common."""
 
 import asyncio
-import uuid
+import os
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -237,7 +237,7 @@ class Gateway(services_pb2_grpc.GatewayServicer):
         if not message.tenant:
             await refuse(context, _missing("tenant"))
         if not message.id:
-            message.id = uuid.uuid4().hex
+            message.id = os.urandom(16).hex()
         return identity_from(message)
 
     async def _named(self, message: request_pb2.Identity, context: Context) -> Identity:

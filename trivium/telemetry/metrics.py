@@ -5,7 +5,7 @@ targets where they are answered (tiers): summed over the mesh nothing is counted
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 from prometheus_client.core import Metric
@@ -45,6 +45,7 @@ class Metrics:
         )
         self._attempts = Counter(names.METRIC_ATTEMPTS, "Attempts.", ("target", "outcome"), registry=registry)
         self._cache = Counter(names.METRIC_CACHE, "Cache look-ups.", ("result",), registry=registry)
+        self._cache_results = {result: self._cache.labels(result) for result in get_args(CacheResult)}
         self._cache_entries = Gauge(names.METRIC_CACHE_ENTRIES, "Entries in the view.", registry=registry)
         self._queue_wait = Histogram(
             names.METRIC_QUEUE_WAIT, "Wait for a slot.", ("target",), registry=registry, buckets=_DURATION
@@ -97,7 +98,7 @@ class Metrics:
 
     def cache(self, result: CacheResult) -> None:
         """The cache was asked."""
-        self._cache.labels(result).inc()
+        self._cache_results[result].inc()
 
     def cache_entries(self, count: int) -> None:
         """So many entries are in the view."""
