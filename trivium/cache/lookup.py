@@ -20,6 +20,10 @@ from trivium.ports import Embedder, Vector
 CANDIDATES: Final = 5
 LEAST_COSINE: Final = 0.05
 """Static vectors put two thirds of the true paraphrases below 0.5, so this only drops what shares nothing at all."""
+SURE: Final = 0.97
+"""A score from which farther candidates are not asked any more."""
+HOPELESS: Final = (3, 0.2)
+"""After so many candidates of which none scored so much, the farther ones are not asked either."""
 TEXT_CHARS: Final = 8_000
 """Longer questions are cached by their exact key only: an embedding says little about a page of text."""
 
@@ -171,13 +175,19 @@ class Lookup:
         asked = self._reader.read(text)
         view = self._witness.probabilities(vector) if self._witness is not None else None
         best: Hit | None = None
-        for entry_id, cosine in near:
+        hope = 0.0
+        for count, (entry_id, cosine) in enumerate(near):
+            if count >= HOPELESS[0] and hope < HOPELESS[1]:
+                break
             verdict = self._verifier.verify(asked, self._text(entry_id), self._evidence(entry_id, cosine, view))
+            hope = max(hope, verdict.score)
             why = barred(entry_id) if verdict.same else verdict.why
             if why:
                 refused.append(RefusedCandidate(entry_id, round(cosine, 4), round(verdict.score, 4), why))
             elif best is None or verdict.score > best.score:
                 best = Hit(entry_id, False, round(cosine, 4), round(verdict.score, 4), verdict.why)
+            if best is not None and best.score >= SURE:
+                break
         if best is None:
             return Miss(tuple(refused), vector)
         return Hit(best.entry_id, False, best.similarity, best.score, best.why, tuple(refused))

@@ -19,6 +19,9 @@ questions, and reading stays below a millisecond."""
 TRIGRAM_BITS: Final = 1_021
 """A prime; a question of 60 characters loses one or two of its trigrams to collisions."""
 
+CLOSING_CHARS: Final = 80
+"""Thanks and greetings at the end are looked for in so many last characters at a time."""
+
 _BIT: Final = tuple(1 << place for place in range(TRIGRAM_BITS))
 
 _LOOSE_OPENINGS: Final = frozenset({"help", "so", "ok", "okay", "one question"})
@@ -153,7 +156,7 @@ def _without_opening(text: str) -> str:
 
 
 def _without_closing(text: str) -> str:
-    while (match := _CLOSING.search(text)) is not None and match.start() > 0:
+    while (match := _CLOSING.search(text, max(0, len(text) - CLOSING_CHARS))) is not None and match.start() > 0:
         text = text[: match.start()]
     return text
 
