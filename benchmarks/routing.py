@@ -75,13 +75,13 @@ async def routed(bootstrap: str, events: int, settings: Mapping[str, str]) -> fl
     environ = {"TRIVIUM_KAFKA": bootstrap, **settings}
     process = Process("router", environ, ProcessSettings(policy=str(POLICY)))
     app, crew = make(process)
+    # As every process of the mesh does once it stands (trivium/process.py).
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GC_EVERY)
     try:
         await app.start()
         await crew.working()
-        # As every process of the mesh does once it stands (trivium/process.py).
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(*GC_EVERY)
         consumer = safe_consumer(app)
         began = 0.0
         async with asyncio.timeout(PATIENCE_S):
