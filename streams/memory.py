@@ -20,6 +20,7 @@ from enum import Enum
 from heapq import heappop, heappush
 
 from trivium.core.request import Identity
+from trivium.core.slip import Journey
 
 
 class Arrived(Enum):
@@ -53,6 +54,8 @@ class Entry:
     """The work record as it was sent: request and slip, to go on from when nothing comes back."""
     given_up: bool = False
     """The open attempt was found due: its overdue outcome is on its way."""
+    sent: Journey | None = None
+    """What `carry` says, as a value, when this worker made it: saves reading the slip again. Never after a fold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +135,12 @@ class Memory:
         entry.attempt, entry.deadline_ms, entry.target, entry.carry = attempt + 1, 0, "", b""
         return CameBack.FIRST
 
+    def sent(self, identity: Identity, attempt: int) -> Journey | None:
+        """The journey as this worker sent it out with that attempt open, for its first outcome; None after a fold."""
+        entry = self._open.get(identity)
+        journey = None if entry is None else entry.sent
+        return journey if journey is not None and journey.attempts[-1].number == attempt else None
+
     def cancel(self, identity: Identity, ts_ms: int) -> Entry | None:
         """A cancel was read. The entry to end, or None: it has ended, or its request is yet to come (remembered)."""
         self._advance(ts_ms)
@@ -144,10 +153,13 @@ class Memory:
         """Whether a cancel came before the request; asked once."""
         return self._cancels.pop(identity, None) is not None
 
-    def opened(self, identity: Identity, attempt: int, deadline_ms: int, target: str, carry: bytes) -> None:
+    def opened(
+        self, identity: Identity, attempt: int, deadline_ms: int, target: str, carry: bytes, sent: Journey | None = None
+    ) -> None:
         """The journey asks for a call. The identity is pending."""
         entry = self._open[identity]
         entry.attempt, entry.deadline_ms, entry.target, entry.carry = attempt, deadline_ms, target, carry
+        entry.sent = sent
         entry.given_up = False
         self._sequence += 1
         heappush(self._timers, (deadline_ms, self._sequence, identity, attempt))

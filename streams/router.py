@@ -172,7 +172,9 @@ class Router:
                 self._stray(event, came)
 
     def _first_outcome(self, event: _Event, came: OutcomeIn) -> None:
-        journey = journey_from(came.message.request, came.message.slip)
+        journey = event.memory.sent(came.identity, came.attempt)
+        if journey is None:
+            journey = journey_from(came.message.request, came.message.slip)
         event.content_type = journey.content_type
         outcome = outcome_from(came.message.outcome)
         facts, retries = self._ports.facts.later(event.now_ms), self._ports.retries
@@ -219,7 +221,8 @@ class Router:
             except TooLarge as error:
                 step = self._without(step, error, event)
                 continue
-            event.memory.opened(identity, work.attempt, work.deadline_ms, work.target.name, record.value or b"")
+            carry = record.value or b""
+            event.memory.opened(identity, work.attempt, work.deadline_ms, work.target.name, carry, step.journey)
             ports.outbox.put(((record,),), event.done)
             return
         self._end(event, step)

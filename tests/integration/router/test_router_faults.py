@@ -78,7 +78,9 @@ async def test_an_outcome_that_breaks_the_router_ends_in_a_failure(world: Any) -
         identity = await world.ask("hello")
         await world.until(lambda: len(world.work()) == 1, "the work record")
         sent = journey_pb2.Work.FromString(world.work()[0].value)
-        sent.slip.attempts[0].verdict = "nonsense"
+    sent.slip.attempts[0].verdict = "nonsense"
+    # Another router than the one that sent it: it reads the slip.
+    async with world.router():
         world.answer(sent, Answer("fine"))
         terminal = await world.terminal(identity)
         letter = await world.letter()
@@ -86,6 +88,17 @@ async def test_an_outcome_that_breaks_the_router_ends_in_a_failure(world: Any) -
     assert (terminal.kind, terminal.reason.code) == (TerminalKind.FAILED, ReasonCode.INTERNAL)
     assert letter.topic == OUTCOMES
     assert "Traceback" not in terminal.reason.message
+
+
+async def test_a_router_goes_on_from_what_it_sent_whatever_comes_back_beside_the_outcome(world: Any) -> None:
+    world.behaviour = lambda _work: None
+    async with world.router():
+        identity = await world.ask("hello")
+        await world.until(lambda: len(world.work()) == 1, "the work record")
+        sent = journey_pb2.Work.FromString(world.work()[0].value)
+        sent.slip.attempts[0].verdict = "nonsense"
+        world.answer(sent, Answer("fine", confidence=0.9))
+        assert (await world.terminal(identity)).kind is TerminalKind.ANSWERED
 
 
 async def test_a_restart_in_the_middle_loses_nothing(world: Any) -> None:
