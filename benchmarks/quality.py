@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.quality_tools import tool_choice
 from benchmarks.report import finish, print_table
 from benchmarks.shared_data import DEFAULT, progress, read_rows
+from benchmarks.tool_choice import tool_choice
 from trivium.cache.lookup import Hit, Lookup, shipped_verifier
 from trivium.cache.training import share
 from trivium.classifier.training import ClassifierReport, Labelled, fit_complexity, train_on

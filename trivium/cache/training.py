@@ -74,7 +74,9 @@ class CacheReport:
     wrong_by_kind: dict[str, Share]
 
 
-def train_cache(pairs_path: Path, embedder: Embedder, wrong_rate: float = 0.007, out: Path | None = None) -> CacheReport:
+def train_cache(
+    pairs_path: Path, embedder: Embedder, wrong_rate: float = 0.007, out: Path | None = None
+) -> CacheReport:
     """Trains on all pairs, sets the bar by cross-validation for `wrong_rate`, writes the verifier to `out` if given.
 
     Raises BadPairs for a file that it cannot use."""
