@@ -173,7 +173,8 @@ class Router:
 
     def _first_outcome(self, event: _Event, came: OutcomeIn) -> None:
         journey = event.memory.sent(came.identity, came.attempt)
-        if journey is None:
+        if journey is None or journey.attempts[-1].target != came.message.outcome.target:
+            # After a fold, or work that an earlier owner sent for the same attempt: its own slip counts.
             journey = journey_from(came.message.request, came.message.slip)
         event.content_type = journey.content_type
         outcome = outcome_from(came.message.outcome)
