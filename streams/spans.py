@@ -91,8 +91,11 @@ NO_MARK: Final = Marked((), "")
 
 def marked(tracing: Tracing, record: Delivered, name: str, root: str = "") -> Marked:
     """Begin the span of a record; the caller closes it. `root` is the parent when the record itself names none."""
-    headers = tuple([h for h in record.headers if h[0] in _TRACE])
-    parent = next((value.decode("ascii", "replace") for key, value in headers if key == HEADER_TRACEPARENT), "")
+    headers, parent = tuple([h for h in record.headers if h[0] in _TRACE]), ""
+    for key, value in headers:
+        if key == HEADER_TRACEPARENT:
+            parent = value.decode("ascii", "replace")
+            break
     if not parent and root:
         headers, parent = ((HEADER_TRACEPARENT, root.encode()),), root
     if not tracing.enabled:

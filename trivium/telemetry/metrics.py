@@ -56,7 +56,12 @@ class Metrics:
         self._duplicates = Counter(names.METRIC_DUPLICATES, "Known identities that came again.", registry=registry)
         self._pending = Gauge(names.METRIC_PENDING, "Requests that wait for an outcome.", registry=registry)
         self._ready = Gauge(names.METRIC_READY, "1 when the process takes work.", registry=registry)
+        # Finding a child by its labels costs more than counting with it.
         self._known: dict[tuple[str, ...], tuple[Counter, Histogram]] = {}
+        self._costs: dict[tuple[str, str], Counter] = {}
+        self._attempted: dict[tuple[str, str], Counter] = {}
+        self._token_kinds: dict[tuple[str, str], Counter] = {}
+        self._of_target: dict[str, tuple[Histogram, Histogram, Histogram]] = {}
 
     def terminal(self, terminal: Terminal, door: Door) -> None:
         """A request ended here."""
@@ -69,20 +74,36 @@ class Metrics:
         known[1].observe(max(terminal.ended_ms - terminal.arrived_ms, 0) / 1000)
         for attempt in terminal.attempts:
             if attempt.cost_micro_dollars:
-                tier = attempt.target.partition("/")[0]
-                cost = self._cost.labels(tier, attempt.target, terminal.task_type)
+                key = (attempt.target, terminal.task_type)
+                cost = self._costs.get(key)
+                if cost is None:
+                    tier = attempt.target.partition("/")[0]
+                    cost = self._costs[key] = self._cost.labels(tier, attempt.target, terminal.task_type)
                 cost.inc(attempt.cost_micro_dollars)
 
     def attempt(self, outcome: Outcome, target: str = "") -> None:
         """An attempt was answered here, by `target` (the outcome's own unless given)."""
         target = target or outcome.target
         result = outcome.result
-        self._attempts.labels(target, "answer" if isinstance(result, Answer) else result.kind.value).inc()
+        key = (target, "answer" if isinstance(result, Answer) else result.kind.value)
+        attempts = self._attempted.get(key)
+        if attempts is None:
+            attempts = self._attempted[key] = self._attempts.labels(*key)
+        attempts.inc()
+        ttft, tpot, _ = self._times(target)
         if outcome.ttft_ms is not None:
-            self._ttft.labels(target).observe(outcome.ttft_ms / 1000)
+            ttft.observe(outcome.ttft_ms / 1000)
         if outcome.tpot_us is not None:
-            self._tpot.labels(target).observe(outcome.tpot_us / 1_000_000)
+            tpot.observe(outcome.tpot_us / 1_000_000)
         self._count_tokens(outcome.usage, target)
+
+    def _times(self, target: str) -> tuple[Histogram, Histogram, Histogram]:
+        """First token, time per token and queue wait of a target."""
+        known = self._of_target.get(target)
+        if known is None:
+            known = (self._ttft.labels(target), self._tpot.labels(target), self._queue_wait.labels(target))
+            self._of_target[target] = known
+        return known
 
     def _count_tokens(self, usage: Usage, target: str) -> None:
         for kind, tokens in (
@@ -94,7 +115,10 @@ class Metrics:
             ("cache_write", usage.cache_write_tokens),
         ):
             if tokens:
-                self._tokens.labels(kind, target).inc(tokens)
+                counter = self._token_kinds.get((kind, target))
+                if counter is None:
+                    counter = self._token_kinds[kind, target] = self._tokens.labels(kind, target)
+                counter.inc(tokens)
 
     def cache(self, result: CacheResult) -> None:
         """The cache was asked."""
@@ -106,7 +130,7 @@ class Metrics:
 
     def queue_wait(self, target: str, wait_ms: float) -> None:
         """A work record waited so long for a slot."""
-        self._queue_wait.labels(target).observe(wait_ms / 1000)
+        self._times(target)[2].observe(wait_ms / 1000)
 
     def breaker(self, target: str, state: str) -> None:
         """closed, half_open or open."""
