@@ -70,6 +70,8 @@ def test_the_word_help_is_an_opening_only_before_a_mark() -> None:
         ("Where is order 48213?", "Where is order 48231?", "identifier"),
         ("Send it to anna@example.com", "Send it to hanna@example.com", "identifier"),
         ("Is SKU TX-200 in stock?", "Is SKU TX-300 in stock?", "identifier"),
+        ("How long are records in trivium.outcomes kept?", "How long are records in trivium.requests kept?", "identifier"),
+        ("What does max_tokens do?", "What does min_tokens do?", "identifier"),
         ("Can I log in with Google?", "Can I log in with Apple?", "google|apple"),
         ("Do you ship to Norway?", "Do you ship to Sweden?", "norway|sweden"),
         ('Is "Aurora Lamp" available?', 'Is "Borealis Lamp" available?', "aurora|borealis"),

@@ -20,6 +20,8 @@ _TOKEN: Final = re.compile(
 _MARKED: Final = re.compile(r"[\d@\"%$€£¥]|://|www\.")
 """Whether a text has anything but words; most questions do not, and are read five times faster."""
 _LETTERS: Final = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
+_DOTTED: Final = re.compile(r"[^\W\d_]{2,}(?:[._][^\W\d_]{2,})+")
+"""Names of files, hosts, topics and variables: `config.yaml`, `trivium.cache`, `max_tokens`."""
 _QUOTED: Final = re.compile(r'"([^"]{1,60})"')
 _CAPITAL: Final = re.compile(r"(?<=[\w,)'\"] )([A-Z][^\W\d_]+)")
 _WORD: Final = re.compile(r"[^\W_]+")
@@ -212,6 +214,8 @@ def _names(text: str, key: str, tables: Lexicon) -> frozenset[str]:
 
 def _tokens(text: str, tables: Lexicon) -> _Notes:
     notes = _Notes()
+    if "." in text or "_" in text:
+        notes.identifiers.update(_DOTTED.findall(text))
     if _MARKED.search(text) is None:
         notes.words = _LETTERS.findall(text)
         return notes
