@@ -67,7 +67,7 @@ def main() -> None:
     made = requests((HERE / "requests.txt").read_text(encoding="utf-8"))
     lines = [json.dumps(r, ensure_ascii=False) for r in made]
     (HERE / "requests.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    print(f"{len(made)} requests, {sum('/auto' == r.get('endpoint') for r in made)} without a task type")
+    print(f"{len(made)} requests, {sum(r.get('endpoint') == '/auto' for r in made)} without a task type")
 
 
 if __name__ == "__main__":
