@@ -5,7 +5,9 @@
 `requests_per_s`: with `--outstanding` requests under way, from the first publish to the last terminal. `missing`:
 requests of that run without a terminal. `p50_ms`: one request alone, from publish to terminal. `rss_mib`: by process,
 after the run. Tracing and the answer cache are off (each request is another question). The load generator is this
-process; it confirms every publish, and counts terminals by identity."""
+process; it confirms every publish, and counts terminals by identity.
+
+The embedded broker looks for an offset from the beginning of the partition: a longer run measures that more and more."""
 
 import argparse
 import asyncio
@@ -214,9 +216,9 @@ def _cpu_s(pid: int) -> float:
 
 def _options() -> tuple[Options, bool]:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.path", description=__doc__,
-                                     epilog="example: python -m benchmarks.path --requests 20000 --json",
+                                     epilog="example: python -m benchmarks.path --outstanding 500 --json",
                                      formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
-    parser.add_argument("--requests", type=int, default=20_000)
+    parser.add_argument("--requests", type=int, default=10_000, help="default 10000")
     parser.add_argument("--outstanding", type=int, default=2_000, help="published and not yet answered (default 2000)")
     parser.add_argument("--alone", type=int, default=100, help="requests timed one by one (default 100)")
     parser.add_argument("--kafka", default="", metavar="HOST:PORT", help="a real broker instead of the embedded one")
