@@ -36,8 +36,9 @@ from trivium.telemetry.tracing import start
 
 DOCUMENTS = (Path("docs"), Path("README.md"))
 TENANT, CORPUS = "acme", "docs"
-STORM_AT, STORM_CALLS = 0.4, 6
-"""At 40 % of the file the cloud stand-in is told to be overloaded for six calls, so that fallbacks are seen."""
+STORM_AT, STORM_CALLS = 0.4, 3
+"""At 40 % of the file the cloud stand-in is told to be overloaded for three calls, so that fallbacks are seen; five in a
+row would open its breaker for 30 s, which is longer than the rest of the run."""
 
 
 @click.command(epilog="Example: trivium demo --json")

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from infra.demo.requests import Asked
-from infra.demo.tally import TIERS, Tally, durations, percentile
+from infra.demo.tally import TIERS, Tally, percentile
 from trivium.cli.screen import dollars
 from trivium.core.outcome import Terminal, Verdict
 from trivium.core.policy import Policy
@@ -22,9 +22,10 @@ def print_report(console: Console, tally: Tally, asked: list[Asked], policy: Pol
     console.print(_money(tally, policy))
     console.print(_events(tally))
     console.print(_kinds(tally, asked))
-    _print_refused_candidates(console, tally)
+    questions = {str(one.identity): one.question for one in asked if one.identity}
+    _print_refused_candidates(console, tally, questions)
     _print_letters(console, tally)
-    _print_cited(console, tally, asked)
+    _print_cited(console, tally, questions)
 
 
 def verdict(tally: Tally) -> str:
@@ -47,7 +48,7 @@ def _roads(tally: Tally) -> Table:
     by_tier, shares = tally.by_tier(), tally.shares()
     for tier in ROADS:
         terminals = by_tier.get(tier, [])
-        times = durations(terminals)
+        times = tally.durations(terminals)
         ttft = sorted(t.ttft_ms for t in terminals if t.ttft_ms is not None)
         share = f"{shares[tier]:.1%}" if tier in shares else "-"
         cost = dollars(sum(t.cost_micro_dollars for t in terminals))
@@ -100,12 +101,13 @@ def _kinds(tally: Tally, asked: Iterable[Asked]) -> Table:
     return table
 
 
-def _print_refused_candidates(console: Console, tally: Tally) -> None:
-    shown = [(t, c) for t in tally.terminals.values() for c in t.refused_candidates][:4]
-    if shown:
-        table = _table("Near, and rightly not the same (first four)", "cached question", "similarity", "score", "why it was refused")
-        for _, c in shown:
-            table.add_row(c.question, f"{c.similarity:.2f}", f"{c.score:.2f}", c.why)
+def _print_refused_candidates(console: Console, tally: Tally, questions: Mapping[str, str]) -> None:
+    found = [(t, c) for t in tally.terminals.values() for c in t.refused_candidates]
+    nearest = sorted(found, key=lambda pair: -pair[1].similarity)[:6]
+    if nearest:
+        table = _table("The nearest cached questions that were refused", "asked", "cached", "similarity", "score", "why not")
+        for t, c in nearest:
+            table.add_row(questions.get(str(t.identity), ""), c.question, f"{c.similarity:.2f}", f"{c.score:.2f}", c.why)
         console.print(table)
 
 
@@ -124,11 +126,10 @@ def cited(tally: Tally) -> Terminal | None:
     return max(found, key=lambda t: len(t.answer.citations if t.answer else ()), default=None)
 
 
-def _print_cited(console: Console, tally: Tally, asked: Iterable[Asked]) -> None:
+def _print_cited(console: Console, tally: Tally, questions: Mapping[str, str]) -> None:
     terminal = cited(tally)
     if terminal is None or terminal.answer is None:
         return
-    questions: Mapping[str, str] = {str(one.identity): one.question for one in asked if one.identity}
     console.print("[bold]One cited answer")
     console.print(f"  asked     {questions.get(str(terminal.identity), '')}", markup=False)
     console.print(f"  answered  {terminal.answer.text}", markup=False)

@@ -102,7 +102,7 @@ class Run:
     def _on_reply(self, record: Delivered) -> None:
         headers = dict(record.headers)
         terminal = decode_terminal(record.value or b"", headers.get(HEADER_CONTENT_TYPE, b"").decode())
-        self.tally.terminal(terminal)
+        self.tally.terminal(terminal, record.timestamp_ms)
         self._settle(str(terminal.identity))
 
     def _on_letter(self, record: Delivered) -> None:

@@ -18,18 +18,25 @@ class Tally:
     asked: int = 0
     expected: set[Identity] = field(default_factory=set)
     terminals: dict[Identity, Terminal] = field(default_factory=dict)
+    took_ms: dict[Identity, int] = field(default_factory=dict)
+    """Broker's time of the request to broker's time of its terminal."""
     duplicates: int = 0
     letters: dict[str, DeadLetter] = field(default_factory=dict)
     unreadable: set[str] = field(default_factory=set)
     """Places (topic-partition-offset) of records without an identity: each must have a dead letter."""
 
-    def terminal(self, terminal: Terminal) -> bool:
-        """Takes one in; False when its identity had one already."""
+    def terminal(self, terminal: Terminal, at_ms: int) -> bool:
+        """Takes one in that was written at `at_ms`; False when its identity had one already."""
         if terminal.identity in self.terminals:
             self.duplicates += 1
             return False
         self.terminals[terminal.identity] = terminal
+        self.took_ms[terminal.identity] = max(0, at_ms - terminal.arrived_ms)
         return True
+
+    def durations(self, terminals: Iterable[Terminal]) -> list[int]:
+        """How long they took, ms, sorted."""
+        return sorted(self.took_ms[t.identity] for t in terminals)
 
     @property
     def missing(self) -> list[str]:
@@ -72,7 +79,7 @@ class Tally:
 
     def figures(self) -> dict[str, object]:
         """The line of JSON that `trivium demo --json` ends with. Cost in micro-dollars."""
-        times = durations(t for t in self.answered())
+        times = self.durations(self.answered())
         return {
             "requests": self.asked,
             "terminals": len(self.terminals),
@@ -86,11 +93,6 @@ class Tally:
             "p50_ms": percentile(times, 0.5),
             "p95_ms": percentile(times, 0.95),
         }
-
-
-def durations(terminals: Iterable[Terminal]) -> list[int]:
-    """Arrival to terminal, ms, sorted."""
-    return sorted(t.ended_ms - t.arrived_ms for t in terminals)
 
 
 def percentile(ordered: Sequence[int], share: float) -> int:

@@ -66,3 +66,12 @@ def test_reports_tell_latency_and_the_longest_wait() -> None:
     board.unqueued("cloud/small", 700, NOW)
     [later] = board.reports(NOW + 61_000)
     assert (later.p50_ms, later.p95_ms, later.queue_wait_ms) == (0, 0, 0)
+
+
+def test_those_who_wait_for_a_vendor_get_a_turn_each() -> None:
+    board = TargetBoard("i", Gauge())
+    run(board, Fault(FaultKind.RATE_LIMITED, "slow down", retry_after_ms=2_000))
+    pauses = [board.pause_ms("cloud/small", NOW + 500) for _ in range(3)]
+    assert pauses[0] > 1_500
+    assert pauses == sorted(set(pauses))
+    assert board.pause_ms("cloud/small", NOW + 2_000) == 0

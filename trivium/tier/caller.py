@@ -73,6 +73,12 @@ class Caller:
             return None
         return self.own(uncalled(work, fault.kind, fault.message, fault.retry_after_ms), queue_ms)
 
+    async def paced(self, work: Work) -> None:
+        """Waits as long as the vendor asked us to, while half of the attempt's time is left after it: a fault would send
+        the request to a dearer target, or end it, for a wait that it can afford."""
+        while 0 < (pause_ms := self.board.pause_ms(work.target.name, now_ms())) <= (work.deadline_ms - now_ms()) // 2:
+            await asyncio.sleep(pause_ms / 1000)
+
     async def call(self, work: Work, tap: Tap, queue_ms: int, span: Span) -> Outcome:
         """Ask the generator until the deadline. Raises only CancelledError; `cancelled` then tells what was spent."""
         name = work.target.name

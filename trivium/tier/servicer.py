@@ -102,6 +102,7 @@ class TierServicer(services_pb2_grpc.TierServicer):
             self._caller.metrics.queue_wait(name, at_ms - asked_ms)
 
     async def _in_slot(self, work: Work, context: Context, emit: Emit, queue_ms: int) -> Outcome:
+        await self._caller.paced(work)
         if (blocked := self._caller.blocked(work, queue_ms)) is not None:
             self._caller.metrics.attempt(blocked)
             return blocked

@@ -9,6 +9,8 @@ from trivium.core import breaker
 from trivium.core.breaker import Breaker, State
 from trivium.core.outcome import Answer, Fault, FaultKind, Outcome
 
+_TURN_MS: Final = 20
+"""Between two calls that waited for the same vendor: fifty a second, where a rate limit was just hit."""
 _WINDOW_MS: Final = 60_000
 _WAIT_WINDOW_MS: Final = 10_000
 _SAMPLES: Final = 512
@@ -41,13 +43,14 @@ class TargetReport:
 class _Known:
     """One target."""
 
-    __slots__ = ("breaker", "durations", "in_flight", "paced_until_ms", "waiting", "waits")
+    __slots__ = ("breaker", "durations", "in_flight", "paced_until_ms", "turns", "waiting", "waits")
 
     def __init__(self, name: str) -> None:
         self.breaker = Breaker(name)
         self.paced_until_ms = 0
         self.in_flight = 0
         self.durations: deque[tuple[int, int]] = deque(maxlen=_SAMPLES)
+        self.turns = 0
         self.waits: deque[tuple[int, int]] = deque(maxlen=_SAMPLES)
         self.waiting: deque[int] = deque()
 
@@ -72,6 +75,17 @@ class TargetBoard:
         if allowed:
             return None
         return Fault(FaultKind.UNAVAILABLE, f"the breaker of {target} is open", max(0, known.breaker.until_ms - now_ms))
+
+    def pause_ms(self, target: str, now_ms: int) -> int:
+        """How long the vendor still wants us to wait, and the turn in the queue after it: those who waited must not all
+        call in the same moment. 0: call now."""
+        known = self._known(target)
+        left = known.paced_until_ms - now_ms
+        if left <= 0:
+            known.turns = 0
+            return 0
+        known.turns += 1
+        return left + known.turns * _TURN_MS
 
     def queued(self, target: str, now_ms: int) -> None:
         """Work for it waits for a slot."""

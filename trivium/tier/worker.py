@@ -269,6 +269,7 @@ class Worker:
     async def _serve(self, job: Job) -> None:
         self._release(job.start)
         job.start = None
+        await self._caller.paced(job.work)
         waited_ms = now_ms() - job.asked_ms
         if job.lost:
             self._drop(job)
