@@ -153,6 +153,17 @@ def test_entries_expire(world: World) -> None:
     assert world.view.entries == 0, "and are forgotten within a second"
 
 
+@pytest.mark.parametrize("semantic", [True, False])
+def test_what_is_written_again_and_again_takes_no_more_room(world: World, semantic: bool) -> None:
+    for _ in range(1_500):
+        world.keep(replace(SCOPE, semantic=semantic))
+    assert world.view.entries == 1
+    assert len(world.view._expiring) + len(world.view._lookup.index._expiring) < 1_100
+    world.now += 61_000
+    assert world.ask(replace(SCOPE, semantic=semantic)) == CacheMiss()
+    assert world.view.entries == 0
+
+
 def test_an_empty_value_forgets(world: World) -> None:
     entry = world.keep()
     world.view.take_entry(Delivered(CACHE, 0, 1, NOW, f"{entry.scope}/{entry.id}".encode(), None, ()))

@@ -176,6 +176,10 @@ class CacheIndex:
             self._labelled.setdefault(label, set()).add(entry.entry_id)
         if entry.expires_ms:
             heapq.heappush(self._expiring, (entry.expires_ms, entry.entry_id))
+            if len(self._expiring) > 2 * len(self._known) + 1_000:
+                # Entries that were replaced or removed long before their time.
+                self._expiring = [(known.expires_ms, name) for name, known in self._known.items() if known.expires_ms]
+                heapq.heapify(self._expiring)
 
     def _remove_all(self, entry_ids: Iterable[str]) -> frozenset[str]:
         return frozenset(entry_id for entry_id in tuple(entry_ids) if self.remove(entry_id))

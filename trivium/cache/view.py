@@ -15,6 +15,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from heapq import heapify, heappop, heappush
 from typing import Final, Self
 
 import numpy as np
@@ -22,10 +23,11 @@ from google.protobuf.message import DecodeError
 
 from trivium.cache.documents import Documents
 from trivium.cache.entries import Held, Orders, held
-from trivium.cache.lookup import TEXT_CHARS, Hit, Lookup, Witness
+from trivium.cache.lookup import TEXT_CHARS, Hit, Lookup, Miss, Witness
 from trivium.cache.lookup import RefusedCandidate as Near
 from trivium.codec import cache_entry
 from trivium.core.outcome import CacheNote, RefusedCandidate
+from trivium.core.question import normalise
 from trivium.core.same_answer import Verifier
 from trivium.core.slip import CacheHit, CacheMiss, CacheScope, End
 from trivium.kafka.reader import ReaderOptions, Tail
@@ -47,6 +49,7 @@ LOST_MS: Final = 10_000
 NEAR_SHOWN: Final = 0.4
 """Cosine from which on a refused candidate is worth telling; below it any two questions of a scope meet."""
 VIEW_WAIT_MS: Final = 100
+_NEVER_MS: Final = 1 << 62
 _NOTHING: Final = CacheMiss()
 
 
@@ -83,6 +86,8 @@ class CacheView:
         self._metrics = metrics
         self._clock = clock
         self._held: OrderedDict[str, Held] = OrderedDict()
+        self._plain: dict[tuple[str, str], str] = {}
+        self._expiring: list[tuple[int, str]] = []
         self._orders = Orders()
         self._documents = Documents()
         self._entries_tail = Tail(options.bootstrap, CACHE, self.take_entry, options=options.reader)
@@ -122,10 +127,17 @@ class CacheView:
             return _NOTHING
         behind_ms = self._documents_tail.lag_ms(clock_ms)
         semantic = scope.semantic and self._options.semantic
-        found = self._lookup.find(
-            scope.hash, scope.question, now_ms, semantic, lambda entry_id: self._barred(self._held[entry_id], behind_ms)
-        )
-        refused = tuple(self._refused(near) for near in found.refused if near.similarity >= NEAR_SHOWN)
+        plain = self._find_plain(scope, now_ms, behind_ms)
+        if isinstance(plain, Hit):
+            found: Hit | Miss = plain
+        elif semantic or len(self._lookup):
+            found = self._lookup.find(
+                scope.hash, scope.question, now_ms, semantic, lambda key: self._barred(self._held[key], behind_ms)
+            )
+        else:
+            found = Miss()
+        near = (*plain, *found.refused) if isinstance(plain, tuple) else found.refused
+        refused = tuple(self._refused(one) for one in near if one.similarity >= NEAR_SHOWN)
         if isinstance(found, Hit):
             entry = self._held[found.entry_id]
             kind: CacheResult = "exact" if found.exact else "semantic"
@@ -134,6 +146,14 @@ class CacheView:
             return CacheHit(entry.read_answer(), note, refused)
         self._count("refused" if refused else "miss")
         return CacheMiss(refused) if refused else _NOTHING
+
+    def _find_plain(self, scope: CacheScope, now_ms: int, behind_ms: int) -> Hit | tuple[Near, ...]:
+        """Among the entries that serve by their exact question only."""
+        key = self._plain.get((scope.hash, normalise(scope.question))) if self._plain else None
+        if key is None or 0 < self._held[key].expires_ms <= now_ms:
+            return ()
+        why = self._barred(self._held[key], behind_ms)
+        return (Near(key, 1.0, 1.0, why),) if why else Hit(key, True, 1.0, 1.0, "the same question")
 
     def entry(self, end: End) -> pb.CacheEntry | None:
         """The record for an answered end, None when it is not to be kept.
@@ -186,9 +206,15 @@ class CacheView:
         one = held(key, entry, vector)
         if self._orders.drop(one) or (one.expires_ms and one.expires_ms <= self._clock()):
             return
-        # A zero vector is near nothing: such an entry is found by its exact question only.
-        self._lookup.put(one, vector if vector is not None else np.zeros(self._embedder.dimensions, dtype=np.float32))
         self._held[key] = one
+        if vector is not None and self._options.semantic:
+            self._lookup.put(one, vector)
+        else:
+            self._plain[one.scope, normalise(one.question)] = key
+            heappush(self._expiring, (one.expires_ms or _NEVER_MS, key))
+            if len(self._expiring) > 2 * len(self._held) + 1_000:
+                self._expiring = [(self._held[key].expires_ms or _NEVER_MS, key) for key in self._plain.values()]
+                heapify(self._expiring)
         while len(self._held) > self._options.most_entries:
             self._forget(next(iter(self._held)))
 
@@ -203,8 +229,12 @@ class CacheView:
                 self._forget(key)
 
     def _forget(self, key: str) -> None:
-        if self._held.pop(key, None) is not None:
-            self._lookup.remove(key)
+        one = self._held.pop(key, None)
+        if one is None or self._lookup.remove(key):
+            return
+        plain = (one.scope, normalise(one.question))
+        if self._plain.get(plain) == key:
+            del self._plain[plain]
 
     def _expire(self, now_ms: int) -> None:
         if now_ms - self._unexpired_ms < 1000:
@@ -213,6 +243,10 @@ class CacheView:
         for key in self._lookup.index.expire(now_ms):
             self._lookup.remove(key)
             self._held.pop(key, None)
+        while self._expiring and self._expiring[0][0] <= now_ms:
+            key = heappop(self._expiring)[1]
+            if key in self._held and 0 < self._held[key].expires_ms <= now_ms:
+                self._forget(key)
         self._gauge()
 
     # --- the rules -------------------------------------------------------------------------------------------------
