@@ -49,7 +49,6 @@ class RouterSettings:
 
     cache_semantic: bool = setting("CACHE_SEMANTIC", True, "look up similar questions, not only equal ones")
     cache_entries: int = setting("CACHE_ENTRIES", 100_000, "cached answers held in a router or gateway; the oldest go first")
-    embedder: str = setting("EMBEDDER", "", "URL of a text-embeddings-inference server; empty: the bundled static vectors")
     verifier: str = setting("VERIFIER", "", "verifier model of `trivium train-cache`; empty: the shipped one")
     datadir: str = setting("DATADIR", "", "Faust's working folder; empty: a temporary one")
     watchdog_ms: int = setting("WATCHDOG_MS", 60_000, "lag without progress for so long: the process leaves")

@@ -16,7 +16,7 @@ HERE = Path(__file__).parent
 TEAMS = ("care", "logistics", "billing-desk", "growth")
 APPLICATIONS = ("helpdesk", "shop", "mobile")
 USER_TIERS = ("free", "pro", "enterprise")
-LATE = ("repeat", "paraphrase", "near-miss")
+LATE = ("repeat", "paraphrase", "near-miss", "reused-id")
 """Kinds that look back at earlier requests: they come at the end, when those have been answered."""
 
 

@@ -61,7 +61,7 @@ async def _demo(path: Path, options: MeshOptions, as_json: bool) -> int:
         await _announce(out, mesh)
         await _read_documents(out, mesh)
         # An answer that was made this soon after a change of the documents counts as made before it (docs/cache.md).
-        await asyncio.sleep(STALE_MS / 1000)
+        await asyncio.sleep(STALE_MS / 1000 + 0.5)
         tally = await _ask(mesh, policy, asked)
         if as_json:
             print_json(tally.figures())
