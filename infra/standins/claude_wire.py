@@ -74,6 +74,9 @@ def read_request(body: Mapping[str, Any]) -> Asked:
     for name in ("model", "max_tokens", "messages"):
         if body.get(name) is None:
             raise Refused(f"{name}: Field required")
+    for name in ("temperature", "top_p", "top_k"):
+        if name in body:
+            raise Refused(f"{name}: Extra inputs are not permitted")
     if not isinstance(model, str) or not model.startswith("claude-"):
         raise Refused(f"model: {model}", "not_found_error", 404)
     if isinstance(most, bool) or not isinstance(most, int) or most < 1:

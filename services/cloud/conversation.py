@@ -13,16 +13,15 @@ Json = dict[str, Any]
 
 
 def body(work: Work) -> Json:
-    """All parameters of a Messages call except `stream`. VendorFault (rejected) when a tool's JSON is wrong."""
+    """All parameters of a Messages call except `stream`. VendorFault (rejected) when a tool's JSON is wrong.
+
+    Never a temperature: since its version 2026-10-21 the API refuses sampling parameters, and the SDK does not know them."""
     parameters: Json = {
         "model": work.target.model,
         "max_tokens": prompting.most_output_tokens(work),
         "system": _system(work),
         "messages": _messages(prompting.turns(work)),
     }
-    temperature = prompting.temperature_of(work)
-    if temperature is not None:
-        parameters["temperature"] = temperature
     if work.request.tools:
         parameters["tools"] = [_tool(tool) for tool in work.request.tools]
     return parameters

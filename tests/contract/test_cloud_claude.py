@@ -65,6 +65,13 @@ async def test_a_refusal_is_an_answer_without_confidence(rig: Rig) -> None:
     assert (outcome.result.finish, outcome.result.confidence) == (Finish.REFUSAL, 0.0)
 
 
+async def test_a_temperature_is_left_out_because_the_vendor_takes_none(rig: Rig) -> None:
+    asked = work()
+    cold = replace(asked, task=replace(asked.task, temperature=0.0), request=replace(asked.request, temperature=0.2))
+    outcome = await rig.claude.answer(cold)
+    assert isinstance(outcome.result, Answer)
+
+
 async def test_a_restricted_request_never_leaves(rig: Rig) -> None:
     asked = work()
     outcome = await rig.claude.answer(
