@@ -209,11 +209,12 @@ def _settings(environ: Mapping[str, str]) -> ProcessSettings:
     logging.basicConfig(
         level=settings.log_level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
-    # It builds its DEBUG records whatever our level is, and its INFO is one line a rebalance and client. That a broker
-    # is not there is said by whoever needed it.
-    kafka = logging.getLogger("aiokafka")
-    kafka.setLevel(max(logging.getLevelName(settings.log_level), logging.WARNING))
-    kafka.addFilter(lambda record: not str(record.msg).startswith("Unable connect to"))
+    # aiokafka builds its DEBUG records whatever our level is, and its INFO is one line a rebalance and client; that of an
+    # HTTP client is one line a call. That a broker is not there is said by whoever needed it.
+    quiet = max(logging.getLevelName(settings.log_level), logging.WARNING)
+    for name in ("aiokafka", "httpx", "httpx2"):
+        logging.getLogger(name).setLevel(quiet)
+    logging.getLogger("aiokafka").addFilter(lambda record: not str(record.msg).startswith("Unable connect to"))
     return settings
 
 
