@@ -88,7 +88,7 @@ class Run:
     async def _follow(
         self, stack: contextlib.AsyncExitStack, topic: str, take: Callable[[Delivered], None], options: ReaderOptions
     ) -> None:
-        tail = await stack.enter_async_context(Tail(self.kafka, topic, take, options=options))
+        tail = await stack.enter_async_context(Tail(self.kafka, topic, take, from_beginning=False, options=options))
         await tail.wait_caught_up(10_000)
 
     async def _one(self, producer: Producer, asked: Asked, room: asyncio.Semaphore) -> None:

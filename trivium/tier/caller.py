@@ -76,7 +76,7 @@ class Caller:
     async def paced(self, work: Work) -> None:
         """Waits as long as the vendor asked us to, while half of the attempt's time is left after it: a fault would send
         the request to a dearer target, or end it, for a wait that it can afford."""
-        while 0 < (pause_ms := self.board.pause_ms(work.target.name, now_ms())) <= (work.deadline_ms - now_ms()) // 2:
+        while 0 < (pause_ms := self.board.pause_ms(work.target.name, now_ms())) <= (work.deadline_ms - now_ms()) // 2:  # noqa: ASYNC110
             await asyncio.sleep(pause_ms / 1000)
 
     async def call(self, work: Work, tap: Tap, queue_ms: int, span: Span) -> Outcome:
