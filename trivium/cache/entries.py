@@ -1,6 +1,7 @@
 """A cache entry as the view holds it, and what drops it by order."""
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -13,6 +14,8 @@ from trivium.v1 import outcome_pb2
 from trivium.v1 import records_pb2 as pb
 
 ORDERS_KEPT: Final = 10_000
+ANSWERS_READ: Final = 512
+"""What is asked again is asked often: the answers that served last stay read."""
 
 
 @dataclass(slots=True)
@@ -50,7 +53,12 @@ class Held:
 
     def read_answer(self) -> Answer:
         """The answer that is reused."""
-        return answer_from(outcome_pb2.Answer.FromString(self.answer))
+        return _answer_of(self.answer)
+
+
+@lru_cache(ANSWERS_READ)
+def _answer_of(wire: bytes) -> Answer:
+    return answer_from(outcome_pb2.Answer.FromString(wire))
 
 
 def held(key: str, entry: pb.CacheEntry, vector: NDArray[np.float32] | None) -> Held:

@@ -1,8 +1,6 @@
 """Policy parts, slips, work and decisions."""
 
-from collections.abc import Callable
 from functools import lru_cache
-from typing import Generic, TypeVar
 
 from trivium.codec.outcome import (
     attempt_from,
@@ -13,39 +11,13 @@ from trivium.codec.outcome import (
     refused_to,
 )
 from trivium.codec.request import output_from, output_to, request_from, request_to
-from trivium.codec.wire import unknown_of, word
+from trivium.codec.wire import MEMO, Shared, unknown_of, word
 from trivium.core.decision import Classification, Decision, DecisionLine, Forbidden, ForbiddenBy, Source
 from trivium.core.outcome import Outcome
 from trivium.core.policy import Leg, OnAmbiguous, Prices, Target, TaskSpec, Tier
 from trivium.core.slip import CacheScope, Call, ContentType, Journey, Work
 from trivium.v1 import journey_pb2 as pb
 from trivium.v1 import request_pb2
-
-MEMO = 1024
-"""Targets, legs and task specs are few and travel with every record: their conversions are remembered."""
-
-K = TypeVar("K")
-M = TypeVar("M")
-
-
-class _Shared(Generic[K, M]):
-    """Messages of values that live long (the policy's, and those that were read before), found by identity: to hash a
-    target costs more than to convert it. The messages are shared: callers put them into others, which copies."""
-
-    def __init__(self, convert: Callable[[K], M]) -> None:
-        self._convert = convert
-        self._known: dict[int, tuple[K, M]] = {}
-
-    def __call__(self, value: K) -> M:
-        found = self._known.get(id(value))
-        if found is not None:
-            return found[1]
-        if len(self._known) >= MEMO:
-            self._known.clear()
-        message = self._convert(value)
-        # With the value itself, so that its identity is not given to another one.
-        self._known[id(value)] = (value, message)
-        return message
 
 
 def prices_from(m: pb.Prices) -> Prices:
@@ -112,7 +84,7 @@ def _target_to(t: Target) -> pb.Target:
     )
 
 
-target_to = _Shared(_target_to)
+target_to = Shared(_target_to)
 """Target -> its message, shared."""
 
 
@@ -154,7 +126,7 @@ def _spec_to(s: TaskSpec) -> pb.TaskSpec:
     )
 
 
-spec_to = _Shared(_spec_to)
+spec_to = Shared(_spec_to)
 """Task spec -> its message, shared."""
 
 
@@ -168,7 +140,7 @@ def _leg_to(leg: Leg) -> pb.Leg:
     return pb.Leg(target=target_to(leg.target), bar=leg.bar)
 
 
-leg_to = _Shared(_leg_to)
+leg_to = Shared(_leg_to)
 """Leg -> its message, shared."""
 
 

@@ -3,7 +3,7 @@
 from google.protobuf import json_format
 
 from trivium.codec.request import identity_from, identity_to, tool_call_from, tool_call_to
-from trivium.codec.wire import word
+from trivium.codec.wire import Shared, word
 from trivium.core.outcome import (
     Answer,
     Attempt,
@@ -22,8 +22,10 @@ from trivium.core.outcome import (
     Usage,
     Verdict,
 )
+from trivium.core.request import Identity
 from trivium.core.slip import ContentType
 from trivium.v1 import outcome_pb2 as pb
+from trivium.v1 import request_pb2
 
 
 def usage_from(m: pb.Usage) -> Usage:
@@ -39,15 +41,27 @@ def usage_from(m: pb.Usage) -> Usage:
 
 
 def usage_to(u: Usage) -> pb.Usage:
-    return pb.Usage(
-        input_tokens=u.input_tokens,
-        output_tokens=u.output_tokens,
-        context_tokens=u.context_tokens,
-        tool_tokens=u.tool_tokens,
-        cache_read_tokens=u.cache_read_tokens,
-        cache_write_tokens=u.cache_write_tokens,
-        embedding_tokens=u.embedding_tokens,
-    )
+    message = pb.Usage()
+    _put_usage(message, u)
+    return message
+
+
+def _put_usage(m: pb.Usage, u: Usage) -> None:
+    m.SetInParent()
+    if u.input_tokens:
+        m.input_tokens = u.input_tokens
+    if u.output_tokens:
+        m.output_tokens = u.output_tokens
+    if u.context_tokens:
+        m.context_tokens = u.context_tokens
+    if u.tool_tokens:
+        m.tool_tokens = u.tool_tokens
+    if u.cache_read_tokens:
+        m.cache_read_tokens = u.cache_read_tokens
+    if u.cache_write_tokens:
+        m.cache_write_tokens = u.cache_write_tokens
+    if u.embedding_tokens:
+        m.embedding_tokens = u.embedding_tokens
 
 
 def citation_from(m: pb.Citation) -> Citation:
@@ -74,14 +88,18 @@ def answer_from(m: pb.Answer) -> Answer:
 def answer_to(a: Answer) -> pb.Answer:
     return pb.Answer(
         text=a.text,
-        tool_calls=[tool_call_to(c) for c in a.tool_calls],
-        citations=[citation_to(c) for c in a.citations],
+        tool_calls=[tool_call_to(c) for c in a.tool_calls] if a.tool_calls else None,
+        citations=[citation_to(c) for c in a.citations] if a.citations else None,
         confidence=a.confidence,
-        finish=a.finish.value,
+        finish=a.finish._value_,
         model=a.model,
         not_found=a.not_found,
-        sources=[citation_to(c) for c in a.sources],
+        sources=[citation_to(c) for c in a.sources] if a.sources else None,
     )
+
+
+_cached_answer_to = Shared(answer_to)
+"""Answer that the cache holds -> its message, shared: hits come often."""
 
 
 def fault_from(m: pb.Fault) -> Fault:
@@ -158,23 +176,33 @@ def attempt_from(m: pb.Attempt) -> Attempt:
     )
 
 
+def _put_attempt(m: pb.Attempt, a: Attempt) -> None:
+    """Into a message that stands in its parent already: building it apart would copy it once more."""
+    m.number = a.number
+    m.target = a.target
+    m.started_ms = a.started_ms
+    m.deadline_ms = a.deadline_ms
+    m.verdict = a.verdict._value_
+    if a.fault is not None:
+        m.fault.CopyFrom(fault_to(a.fault))
+    if a.confidence is not None:
+        m.confidence = a.confidence
+    _put_usage(m.usage, a.usage)
+    m.cost_micro_dollars = a.cost_micro_dollars
+    if a.ttft_ms is not None:
+        m.ttft_ms = a.ttft_ms
+    if a.tpot_us is not None:
+        m.tpot_us = a.tpot_us
+    m.duration_ms = a.duration_ms
+    if a.tool_uses:
+        m.tool_uses.extend([tool_use_to(t) for t in a.tool_uses])
+    m.why = a.why
+
+
 def attempt_to(a: Attempt) -> pb.Attempt:
-    return pb.Attempt(
-        number=a.number,
-        target=a.target,
-        started_ms=a.started_ms,
-        deadline_ms=a.deadline_ms,
-        verdict=a.verdict.value,
-        fault=None if a.fault is None else fault_to(a.fault),
-        confidence=a.confidence,
-        usage=usage_to(a.usage),
-        cost_micro_dollars=a.cost_micro_dollars,
-        ttft_ms=a.ttft_ms,
-        tpot_us=a.tpot_us,
-        duration_ms=a.duration_ms,
-        tool_uses=[tool_use_to(t) for t in a.tool_uses],
-        why=a.why,
-    )
+    message = pb.Attempt()
+    _put_attempt(message, a)
+    return message
 
 
 def reason_from(m: pb.Reason) -> Reason:
@@ -197,15 +225,20 @@ def cache_note_from(m: pb.CacheNote) -> CacheNote:
     return CacheNote(m.kind, m.similarity, m.score, identity_from(m.made_for), m.question, m.made_ms)
 
 
-def cache_note_to(n: CacheNote) -> pb.CacheNote:
-    return pb.CacheNote(
-        kind=n.kind,
-        similarity=n.similarity,
-        score=n.score,
-        made_for=identity_to(n.made_for),
-        question=n.question,
-        made_ms=n.made_ms,
-    )
+def _put_cache_note(m: pb.CacheNote, n: CacheNote) -> None:
+    m.kind = n.kind
+    m.similarity = n.similarity
+    m.score = n.score
+    _put_identity(m.made_for, n.made_for)
+    m.question = n.question
+    m.made_ms = n.made_ms
+
+
+def _put_identity(m: request_pb2.Identity, identity: Identity) -> None:
+    m.tenant = identity.tenant
+    m.id = identity.id
+    if identity.replay:
+        m.replay = identity.replay
 
 
 def terminal_from(m: pb.Terminal) -> Terminal:
@@ -233,27 +266,33 @@ def terminal_from(m: pb.Terminal) -> Terminal:
 
 
 def terminal_to(t: Terminal) -> pb.Terminal:
-    return pb.Terminal(
-        identity=identity_to(t.identity),
-        kind=t.kind.value,
-        answer=None if t.answer is None else answer_to(t.answer),
-        reason=None if t.reason is None else reason_to(t.reason),
+    m = pb.Terminal(
+        kind=t.kind._value_,
         tier=t.tier,
         target=t.target,
         task_type=t.task_type,
-        attempts=[attempt_to(a) for a in t.attempts],
-        usage=usage_to(t.usage),
         cost_micro_dollars=t.cost_micro_dollars,
         all_cloud_micro_dollars=t.all_cloud_micro_dollars,
         ttft_ms=t.ttft_ms,
         tpot_us=t.tpot_us,
         arrived_ms=t.arrived_ms,
         ended_ms=t.ended_ms,
-        cache=None if t.cache is None else cache_note_to(t.cache),
-        refused_candidates=[refused_to(r) for r in t.refused_candidates],
         policy_revision=t.policy_revision,
         trace_id=t.trace_id,
     )
+    _put_identity(m.identity, t.identity)
+    if t.answer is not None:
+        m.answer.CopyFrom(answer_to(t.answer) if t.cache is None else _cached_answer_to(t.answer))
+    if t.reason is not None:
+        m.reason.CopyFrom(reason_to(t.reason))
+    for attempt in t.attempts:
+        _put_attempt(m.attempts.add(), attempt)
+    _put_usage(m.usage, t.usage)
+    if t.cache is not None:
+        _put_cache_note(m.cache, t.cache)
+    if t.refused_candidates:
+        m.refused_candidates.extend([refused_to(r) for r in t.refused_candidates])
+    return m
 
 
 def encode_terminal(terminal: Terminal, kind: ContentType) -> bytes:
