@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import NoOffsetForPartitionError
 
 from infra.broker import EmbeddedBroker
 from trivium.core.errors import Unreachable
@@ -65,6 +66,25 @@ async def committed(broker: EmbeddedBroker, partition: int = 0) -> int | None:
 
 def member(broker: EmbeddedBroker, claims: Claims, options: GroupOptions = QUICK) -> GroupConsumer:
     return GroupConsumer(broker.bootstrap, "tier", ["work", "spare"], claims, options)
+
+
+async def test_a_fetch_of_the_time_before_the_seek_does_not_end_the_member(
+    broker: EmbeddedBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetch, failed = AIOKafkaConsumer.getmany, []
+
+    async def getmany(self: AIOKafkaConsumer, *partitions: TopicPartition, timeout_ms: int = 0) -> object:
+        if not failed:
+            failed.append(True)
+            raise NoOffsetForPartitionError(TopicPartition("spare", 0))
+        return await fetch(self, *partitions, timeout_ms=timeout_ms)
+
+    monkeypatch.setattr(AIOKafkaConsumer, "getmany", getmany)
+    await fill(broker, 3)
+    claims = Claims()
+    async with member(broker, claims):
+        assert offsets(await claims.wait_for(3), 0) == [0, 1, 2]
+    assert failed
 
 
 async def test_records_come_in_order_and_nothing_is_committed_before_it_is_done(broker: EmbeddedBroker) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Final, Self
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
-from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError, OffsetOutOfRangeError
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
 
 from trivium.core.errors import Unreachable
 from trivium.kafka.claim import Claim, GroupOptions, Lane
@@ -235,6 +235,11 @@ class GroupConsumer:
             batch: Mapping[TopicPartition, list[ConsumerRecord]] = await consumer.getmany(timeout_ms=_POLL_MS)
         except OffsetOutOfRangeError as error:
             await self._start_over(consumer, error.args[0])
+            return {}
+        except NoOffsetForPartitionError:
+            # A fetch that began between a rebalance and our seek found no committed offset. Settling in seeks every
+            # partition; the error is of the time before. Seen on a real Kafka when the other member was killed.
+            await asyncio.sleep(_RETRY_S)
             return {}
         except KafkaError as error:
             if not error.retriable:
