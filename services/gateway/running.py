@@ -1,7 +1,7 @@
 """A journey run in process: begin, call, advance, until it ends."""
 
-from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from dataclasses import replace
 from typing import Final
 
@@ -15,6 +15,7 @@ from trivium.core.policy import Tier
 from trivium.core.request import OutputKind, Request
 from trivium.core.slip import Arrival, Call, End, Facts, Journey, Step
 from trivium.facts import FactSource, Policies
+from trivium.rpc.spans import Ending
 from trivium.telemetry.names import (
     ATTEMPT,
     CONFIDENCE,
@@ -139,8 +140,7 @@ class Running:
             return replace(facts, retry_tokens=self._budget.tokens)
         return facts
 
-    @contextmanager
-    def _attempting(self, call: Call, parent: Span, previous: Span | None) -> Iterator[Span]:
+    def _attempting(self, call: Call, parent: Span, previous: Span | None) -> Ending:
         """The CLIENT span of an attempt; one that follows another links to it."""
         links = link_to(previous) if previous is not None else None
         span = self._tracer.start_span(SPAN_ATTEMPT, context_of(parent), SpanKind.CLIENT, links=links)
@@ -151,13 +151,7 @@ class Running:
             span.set_attribute(ATTEMPT, work.attempt)
             span.set_attribute(TARGET, work.target.name)
             span.set_attribute(TIER, work.target.tier.value)
-        try:
-            yield span
-        except BaseException as error:
-            failed(span, type(error).__name__)
-            raise
-        finally:
-            span.end()
+        return Ending(span)
 
 
 def shows_early(journey: Journey) -> bool:

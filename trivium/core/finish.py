@@ -5,6 +5,7 @@ from typing import Any, Final
 from trivium.core import price
 from trivium.core.decision import Decision, Source
 from trivium.core.outcome import (
+    NO_USAGE,
     Answer,
     Attempt,
     CacheNote,
@@ -165,8 +166,8 @@ def _without_answer(
 
 def _terminal(journey: Journey, kind: TerminalKind, policy_revision: int, now_ms: int, **more: Any) -> Terminal:
     """What all terminals have; `more`: fields of Terminal that only this one has."""
-    usage = Usage()
-    for attempt in journey.attempts:
+    usage = journey.attempts[0].usage if journey.attempts else NO_USAGE
+    for attempt in journey.attempts[1:]:
         usage += attempt.usage
     return Terminal(
         identity=journey.request.identity,

@@ -6,7 +6,15 @@ from typing import Any
 
 from trivium.core import finish, walk
 from trivium.core.admit import Admitted, check_size, novel_task
-from trivium.core.candidates import Candidates, attributes_of, choose, draw_arm, experiment_for, patient
+from trivium.core.candidates import (
+    NO_ATTRIBUTES,
+    Candidates,
+    attributes_of,
+    choose,
+    draw_arm,
+    experiment_for,
+    patient,
+)
 from trivium.core.decision import Classification, Decision, Source
 from trivium.core.forbid import allowed_for_good, allowed_for_now, case_of
 from trivium.core.outcome import Attempt, Reason, ReasonCode, RefusedCandidate
@@ -93,7 +101,9 @@ class Plan:
     # --- stages 3 and 7 ----------------------------------------------------------------------------------------------
 
     def _candidates(self) -> Candidates:
-        attributes = attributes_of(self.request, self.case.spec, self.case.prompt_tokens, self.classification)
+        case, attributes = self.case, NO_ATTRIBUTES
+        if self.policy.rules:
+            attributes = attributes_of(self.request, case.spec, case.prompt_tokens, self.classification)
         chosen = choose(self.admitted.pinned, self.task, self.own, attributes, self.policy)
         by_rule = f" {chosen.rule}" if chosen.rule else ""
         self.trail.say("candidates", f"{chosen.source.value}{by_rule}: {_names(chosen.route)}")

@@ -131,6 +131,9 @@ class Op(Enum):
 class Attribute(Enum):
     """What a rule may look at. Numbers: tokens, complexity; the rest are words."""
 
+    # Members are single: by identity, not by Enum's own hash of the name, which is a function in Python.
+    __hash__ = object.__hash__
+
     TOKENS = "tokens"
     COMPLEXITY = "complexity"
     TASK_TYPE = "task_type"

@@ -4,6 +4,8 @@ One rounding for each attempt: the sum over all kinds of tokens in millionths of
 cost of a request is the sum of what its attempts say, whoever adds it up.
 """
 
+from collections.abc import Iterable
+
 from trivium.core.outcome import Usage
 from trivium.core.policy import Policy, Prices, Target, TaskSpec, Tier
 from trivium.core.prompt import answer_tokens_at, tokens_at
@@ -49,16 +51,19 @@ def all_cloud(policy: Policy, usage: Usage) -> int:
     target = reference(policy)
     if target is None:
         return 0
-    sent = max(0, usage.input_tokens - usage.context_tokens - usage.tool_tokens)
-    return cost(target.prices, Usage(input_tokens=sent, output_tokens=usage.output_tokens))
+    sent, prices = max(0, usage.input_tokens - usage.context_tokens - usage.tool_tokens), target.prices
+    tokens = sent * prices.input_per_million + usage.output_tokens * prices.output_per_million
+    return _rounded(tokens) + prices.per_request
 
 
 def reference(policy: Policy) -> Target | None:
-    """The named reference target, else the cloud target with the dearest input and output together."""
-    named = policy.targets.get(policy.reference_target)
-    if named is not None:
-        return named
-    clouds = [target for target in policy.targets.values() if target.tier is Tier.CLOUD]
+    """The named reference target, else the dearest of the cloud; the loader names it in either case."""
+    return policy.targets.get(policy.reference_target) or dearest(policy.targets.values())
+
+
+def dearest(targets: Iterable[Target]) -> Target | None:
+    """The cloud target with the dearest input and output together."""
+    clouds = [target for target in targets if target.tier is Tier.CLOUD]
     return max(clouds, key=lambda t: (t.prices.input_per_million + t.prices.output_per_million, t.name), default=None)
 
 

@@ -8,6 +8,7 @@ import yaml
 from trivium.core.errors import BadPolicy
 from trivium.core.near import hint, quoted
 from trivium.core.policy import Classifier, Policy, Target, TaskType, Tenant, Tier
+from trivium.core.price import dearest
 from trivium.policy.rules import Names, read_endpoints, read_experiments, read_rules, read_tenants
 from trivium.policy.section import Report, Section, as_section
 from trivium.policy.targets import read_targets
@@ -98,9 +99,12 @@ def _classifier(root: Section, file: Path) -> Classifier:
 
 def _reference(root: Section, targets: dict[str, Target]) -> str:
     name = root.text("reference_target")
-    if name and name not in targets:
+    if not name:
+        dear = dearest(targets.values())
+        return "" if dear is None else dear.name
+    if name not in targets:
         root.problem("reference_target", f"no target {quoted(name)}; {hint(name, targets)}")
-    elif name and targets[name].tier is not Tier.CLOUD:
+    elif targets[name].tier is not Tier.CLOUD:
         root.problem(
             "reference_target", f"{name} is not a cloud target, so it says nothing of what all-cloud would cost"
         )

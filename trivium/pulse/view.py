@@ -1,7 +1,7 @@
 """How every target is right now, as the pulses of its instances tell it."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from google.protobuf.message import DecodeError
 
@@ -31,6 +31,11 @@ class Facts(Mapping[str, TargetFacts]):
     def __getitem__(self, target: str) -> TargetFacts:
         known = self._targets.get(target)
         return self._tiers[target.partition("/")[0]] if known is None else known
+
+    def get(self, target: str, default: Any = None) -> Any:
+        """As Mapping's own, which would raise and catch an error for every target that is not known."""
+        known = self._targets.get(target)
+        return self._tiers.get(target.partition("/")[0], default) if known is None else known
 
     def __contains__(self, target: object) -> bool:
         return isinstance(target, str) and (target in self._targets or target.partition("/")[0] in self._tiers)

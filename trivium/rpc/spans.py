@@ -3,8 +3,7 @@
 OpenTelemetry's own aio interceptors leak or hang in these cases (opentelemetry-python-contrib 3271, 5046, 3066).
 """
 
-from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
 from typing import Any, Generic, TypeVar, cast
 
 import grpc
@@ -26,22 +25,31 @@ def metadata_of(context: grpc.aio.ServicerContext[Any, Any]) -> Sequence[tuple[s
     return cast(Sequence[tuple[str, str | bytes]], context.invocation_metadata() or ())
 
 
-@contextmanager
+class Ending:
+    """`with` it: the span ends in every case. A class, because a generator for every call takes three times as long."""
+
+    __slots__ = ("_span",)
+
+    def __init__(self, span: Span) -> None:
+        self._span = span
+
+    def __enter__(self) -> Span:
+        return self._span
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if error is not None:
+            _ended_badly(self._span, error)
+        self._span.end()
+
+
 def serving(
     tracer: Tracer,
     name: str,
     metadata: Iterable[tuple[str, str | bytes]],
     attributes: Attributes | None = None,
-) -> Iterator[Span]:
+) -> Ending:
     """The SERVER span of one call, child of the caller's. `with` it inside the handler's own body."""
-    span = tracer.start_span(name, context_from_metadata(metadata), SpanKind.SERVER, attributes)
-    try:
-        yield span
-    except BaseException as error:
-        _ended_badly(span, error)
-        raise
-    finally:
-        span.end()
+    return Ending(tracer.start_span(name, context_from_metadata(metadata), SpanKind.SERVER, attributes))
 
 
 async def call_unary(
