@@ -77,4 +77,4 @@ def _print_end(terminal: Terminal) -> None:
     facts = [came, terminal.task_type, dollars(terminal.cost_micro_dollars), f"{terminal.ended_ms - terminal.arrived_ms} ms"]
     if terminal.answer and terminal.answer.confidence is not None:
         facts.append(f"confidence {terminal.answer.confidence:.2f}")
-    out.print("[dim]" + escape(" | ".join(f for f in facts if f)) + f" | trivium why {terminal.identity.id}[/]")
+    out.print("[dim]" + escape(" | ".join(f for f in facts if f)) + f" | trivium why {terminal.identity.id}[/]", soft_wrap=True)

@@ -26,7 +26,7 @@ def deadletter() -> None:
 
 def _filters(function: Any) -> Any:
     for option in (
-        click.option("--reason", help="Only this code (wrong_shape, unknown_endpoint ...)."),
+        click.option("--reason", help="Only this code (wrong_shape, id_reused ...)."),
         click.option("--tenant", help="Only this tenant."),
         click.option("--id", "letter_id", help="Only this one: topic-partition-offset."),
         click.option("--since", "span", metavar="SPAN", help="Only the last 30m, 2h, 7d."),
@@ -91,7 +91,7 @@ def _who(letter: DeadLetter) -> str:
     return f"{letter.identity.tenant}/{letter.identity.id}" if letter.HasField("identity") else ""
 
 
-@deadletter.command("replay", epilog="Example: trivium deadletter replay --reason unknown_endpoint --dry-run")
+@deadletter.command("replay", epilog="Example: trivium deadletter replay --reason id_reused --dry-run")
 @click.option("--dry-run", is_flag=True, help="Only say what would be asked again.")
 @_filters
 def replay(dry_run: bool, reason: str | None, tenant: str | None, letter_id: str | None, span: str | None,

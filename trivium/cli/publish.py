@@ -63,10 +63,11 @@ class Sums:
 def publish(path: Path, columns: tuple[str, ...], constants: tuple[str, ...], output: Path | None, tenant: str | None,
             reply_topic: str, in_flight: int, timeout_s: float, kafka: str | None, as_json: bool) -> int:  # fmt: skip
     """Ask every row of a .jsonl or .csv file and wait for the answers. Columns named like request fields need no --map.
+    Rows that name no endpoint, task type or target go to /auto.
 
     Exit status 1 when a row was not answered; the results say why."""
     whose = tenant or settings(ToolSettings).tenant
-    mapping = FieldMap(parse_pairs(columns, "--map"), {"endpoint": "/auto", **parse_pairs(constants, "--set")})
+    mapping = FieldMap(parse_pairs(columns, "--map"), parse_pairs(constants, "--set"))
     at = settings(KafkaSettings, kafka=kafka)
     options = KafkaClientOptions(partitions=at.partitions, in_flight=in_flight, timeout_ms=int(timeout_s * 1000),
                                  fetch_max_wait_ms=at.fetch_max_wait_ms, connect_timeout_ms=at.connect_timeout_ms)  # fmt: skip

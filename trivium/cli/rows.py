@@ -82,6 +82,8 @@ def _row(number: int, record: Mapping[str, Any], mapping: FieldMap, tenant: str)
             return Row(number, None, f"no column {column!r}; it has {', '.join(map(repr, list(record)[:12]))}")
         fields[field] = record[column]
     fields.setdefault("tenant", tenant)
+    if not fields.keys() & {"endpoint", "task_type", "target"}:
+        fields["endpoint"] = "/auto"
     fields.setdefault("id", f"row-{number}-{uuid.uuid4().hex[:8]}")
     if not (fields.get("prompt") or fields.get("messages")):
         return Row(number, None, "no prompt: name its column with --map prompt=COLUMN")

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import IncompatibleBrokerVersion, KafkaError, TopicAlreadyExistsError, for_code
 
 from trivium.core.errors import Unreachable
 from trivium.kafka.topics import Topic
 
 TIMEOUT_S = 10.0
+UNTOLD = "this broker does not tell retention, compaction and timestamps"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ async def ensure(bootstrap: str, topics: Iterable[Topic], replication: int, crea
         known = [topic for topic in wanted if topic.name in there]
         configs = await _configs(client, known)
     states = [TopicState(t, "created" if create else "missing") for t in missing]
-    states += [_compare(t, there[t.name], configs.get(t.name, {})) for t in known]
+    states += [_compare(t, there[t.name], configs and configs.get(t.name, {})) for t in known]
     return sorted(states, key=lambda state: wanted.index(state.topic))
 
 
@@ -82,19 +83,26 @@ async def _create(client: AIOKafkaAdminClient, topics: list[Topic], replication:
             raise Unreachable(f"topic {name} was not created: {for_code(code).__name__} {rest[0] if rest else ''}")
 
 
-async def _configs(client: AIOKafkaAdminClient, topics: list[Topic]) -> dict[str, dict[str, str]]:
-    if not topics:
-        return {}
-    resources = [ConfigResource(ConfigResourceType.TOPIC, topic.name) for topic in topics]
+async def _configs(client: AIOKafkaAdminClient, topics: list[Topic]) -> dict[str, dict[str, str]] | None:
+    """By topic; None from a broker that does not tell them (the embedded one)."""
     found: dict[str, dict[str, str]] = {}
-    for response in await client.describe_configs(resources):
+    if not topics:
+        return found
+    resources = [ConfigResource(ConfigResourceType.TOPIC, topic.name) for topic in topics]
+    try:
+        responses = await client.describe_configs(resources)
+    except IncompatibleBrokerVersion:
+        return None
+    for response in responses:
         for _code, _message, _type, name, entries in response.resources:
             found[name] = {entry[0]: entry[1] for entry in entries}
     return found
 
 
-def _compare(topic: Topic, partitions: int, found: Mapping[str, str]) -> TopicState:
+def _compare(topic: Topic, partitions: int, found: Mapping[str, str] | None) -> TopicState:
     drift = [] if partitions == topic.partitions else [f"{partitions} partitions instead of {topic.partitions}"]
+    if found is None:
+        return TopicState(topic, "drift" if drift else "right", (*drift, UNTOLD))
     for name, value in configuration(topic).items():
         has = found.get(name)
         if has is not None and set(has.split(",")) != set(value.split(",")):

@@ -42,6 +42,10 @@ class Said:
         """Standard output as JSON, one object a line."""
         return [json.loads(line) for line in self.out.splitlines() if line.strip()]
 
+    def lines_of(self, **fields: object) -> list[dict[str, Any]]:
+        """The lines that have these values."""
+        return [line for line in self.lines if fields.items() <= line.items()]
+
 
 @dataclass(slots=True)
 class Letters:

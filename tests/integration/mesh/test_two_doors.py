@@ -12,10 +12,10 @@ from trivium.v1 import request_pb2
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-WEATHER = request_pb2.ToolSpec(
-    name="get_weather",
-    description="The weather in a city.",
-    parameters_json='{"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}',
+ORDER = request_pb2.ToolSpec(
+    name="get_order",
+    description="Looks up an order by its number.",
+    parameters_json='{"type": "object", "properties": {"order_id": {"type": "string"}}, "required": ["order_id"]}',
 )
 PRODUCT = request_pb2.Output(
     kind="json",
@@ -120,10 +120,10 @@ async def test_every_door_gives_the_same_terminal(mesh: RunningMesh, case: Case)
 
 
 async def test_the_callers_tools_are_passed_through_and_their_calls_handed_back(mesh: RunningMesh) -> None:
-    request = {"endpoint": "/reason", "prompt": "What is the weather in Lisbon? Use your tool.", "tools": [WEATHER]}
+    request = {"endpoint": "/reason", "prompt": "What is the status of order 4711?", "tools": [ORDER]}
     by_kafka, by_grpc, (_, by_stream) = await through_all(mesh, request)
     told = seen(by_kafka)
-    assert [name for name, _ in told["tools"]] == ["get_weather"]
+    assert [name for name, _ in told["tools"]] == ["get_order"]
     assert seen(by_grpc) == seen(by_stream) == told
     assert by_kafka.answer is not None
     assert by_kafka.answer.finish is Finish.TOOL_CALLS
@@ -132,16 +132,16 @@ async def test_the_callers_tools_are_passed_through_and_their_calls_handed_back(
         request_pb2.Message(role="user", text=request["prompt"]),
         request_pb2.Message(role="assistant", text=by_kafka.answer.text,
                             tool_calls=[request_pb2.ToolCall(id=call.id, name=call.name, arguments_json=call.arguments_json)]),
-        request_pb2.Message(role="tool", text="21 degrees and sunny", tool_call_id=call.id),
+        request_pb2.Message(role="tool", text="Order 4711 left the warehouse on 3 May.", tool_call_id=call.id),
     ]  # fmt: skip
-    further = {"endpoint": "/reason", "tools": [WEATHER], "messages": turns}
+    further = {"endpoint": "/reason", "tools": [ORDER], "messages": turns}
     after_kafka, after_grpc, (_, after_stream) = await through_all(mesh, further)
-    assert "21 degrees and sunny" in str(seen(after_kafka)["text"])
+    assert "Order 4711 left the warehouse on 3 May." in str(seen(after_kafka)["text"])
     assert seen(after_grpc) == seen(after_stream) == seen(after_kafka)
 
 
 async def test_tools_of_a_task_whose_targets_have_none_go_to_one_that_has(mesh: RunningMesh) -> None:
-    request = {"endpoint": "/sentiment", "prompt": "What is the weather in Oslo?", "tools": [WEATHER]}
+    request = {"endpoint": "/sentiment", "prompt": "What is the status of order 4711?", "tools": [ORDER]}
     by_kafka, by_grpc, (_, by_stream) = await through_all(mesh, request)
     assert by_kafka.tier == "cloud"
     assert seen(by_grpc) == seen(by_stream) == seen(by_kafka)
