@@ -5,14 +5,14 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from trivium.codec import (
-    call_to_work,
     dead_letter,
     decode_terminal,
     encode_terminal,
-    ledger_record,
+    ledger_wire,
     outcome_record,
     stray_record,
     terminal_to,
+    work_wire,
 )
 from trivium.core.outcome import Fault, FaultKind, Outcome, Reason, ReasonCode, Terminal, TerminalKind
 from trivium.core.partition import PartitionPlan, home
@@ -89,7 +89,7 @@ class Effects:
     def work(self, call: Call, request: request_pb2.Request, policy: Policy, trace: Headers) -> Record:
         """The work record of a call. Raises TooLarge."""
         target, identity = call.work.target, call.work.request.identity
-        value = call_to_work(call, request).SerializeToString()
+        value = work_wire(call, request.SerializeToString())
         if len(value) > self._options.max_bytes - MARGIN_BYTES:
             raise TooLarge(f"request and slip are {len(value)} bytes; at most {self._options.max_bytes - MARGIN_BYTES}")
         topic = work(target.tier, _lane(call))
@@ -99,16 +99,17 @@ class Effects:
     def end(self, end: End, cause: int, trace: Headers) -> Stages:
         """Ledger and cache entry first, then the terminal."""
         message = terminal_to(end.terminal)
+        reply = self._reply(end, message, cause, trace)
         before = [self._ledger(end, message)]
         entry = self._make_entry(end) if end.write is not None else None
         if entry is not None:
             before.extend(self._fitting(_entry_record(entry)))
-        return (before, (self._reply(end, message, cause, trace),))
+        return (before, (reply,))
 
     def _ledger(self, end: End, message: outcome_pb2.Terminal) -> Record:
-        """What a terminal cost and why it went where it went."""
+        """What a terminal cost and why it went where it went. Takes the answer out of `message`."""
         tenant = end.terminal.identity.tenant.encode()
-        return Record(LEDGER, tenant, ledger_record(end, "kafka", message).SerializeToString(), _LEDGER)
+        return Record(LEDGER, tenant, ledger_wire(end, "kafka", message), _LEDGER)
 
     def _reply(self, end: End, message: outcome_pb2.Terminal, cause: int, trace: Headers) -> Record:
         """One that is too large is replaced by a failure that says so and keeps the cost."""

@@ -1,6 +1,7 @@
 """The wire: core -> protobuf -> core is the identity, and fields of a newer writer survive."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
@@ -11,7 +12,7 @@ from trivium import codec
 from trivium.core import decision, outcome, policy, request, slip
 from trivium.core.errors import BadRequest, Undecodable
 from trivium.core.outcome import ReasonCode
-from trivium.v1 import journey_pb2, outcome_pb2, request_pb2
+from trivium.v1 import journey_pb2, outcome_pb2, records_pb2, request_pb2
 
 words = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 number = st.integers(0, 2**31 - 1)
@@ -125,3 +126,25 @@ def test_an_unknown_word_is_refused_with_the_words_that_exist() -> None:
     assert raised.value.reason.code is ReasonCode.UNKNOWN_WORD
     assert raised.value.reason.hint == "one of public, internal, restricted"
     assert raised.value.identity == request.Identity("a", "1")
+
+
+@settings(max_examples=60, deadline=None)
+@given(journeys, targets, number)
+def test_a_work_record_put_together_from_its_parts_is_the_same_message(
+    value: slip.Journey, target: policy.Target, attempt: int
+) -> None:
+    call = slip.Call(value, slip.Work(value.request, attempt, target, value.task, 1_700_000_000_000))
+    asked = codec.request_to(value.request)
+    wire = codec.work_wire(call, asked.SerializeToString())
+    assert journey_pb2.Work.FromString(wire) == codec.call_to_work(call, asked)
+
+
+@settings(max_examples=60, deadline=None)
+@given(journeys, terminals, st.none() | answers)
+def test_a_ledger_record_put_together_from_its_parts_is_the_same_message(
+    value: slip.Journey, terminal: outcome.Terminal, answer: outcome.Answer | None
+) -> None:
+    ended = replace(terminal, answer=answer)
+    end = slip.End(ended, value.decision, value.request, "", slip.ContentType.PROTOBUF)
+    wire = codec.ledger_wire(end, "kafka", codec.terminal_to(ended))
+    assert records_pb2.LedgerRecord.FromString(wire) == codec.ledger_record(end, "kafka")

@@ -1,5 +1,6 @@
 """Core values to protobuf and back: the only package that knows both."""
 
+from trivium.codec.compose import ledger_wire, work_wire
 from trivium.codec.journey import (
     call_to_work,
     decision_from,
@@ -43,7 +44,7 @@ from trivium.codec.request import (
 __all__ = [
     "DecodedRequest", "answer_from", "answer_to", "body_hash", "cache_entry", "call_to_work", "dead_letter",
     "decision_from", "decision_to", "decode_request", "decode_terminal", "encode_terminal", "identity_from",
-    "identity_to", "journey_from", "journey_to", "ledger_record", "outcome_from", "outcome_record", "outcome_to",
+    "identity_to", "journey_from", "journey_to", "ledger_record", "ledger_wire", "outcome_from", "outcome_record", "outcome_to",
     "reason_from", "reason_to", "request_from", "request_to", "slip_to", "spec_from", "spec_to", "stray_record",
-    "target_from", "target_to", "terminal_from", "terminal_to", "usage_from", "usage_to", "work_from", "work_to",
+    "target_from", "target_to", "terminal_from", "terminal_to", "usage_from", "usage_to", "work_from", "work_to", "work_wire",
 ]  # fmt: skip
