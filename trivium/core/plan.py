@@ -110,7 +110,7 @@ class Plan:
         return chosen
 
     def _experiment(self) -> None:
-        """Stage 7, before the cache is asked (docs/decisions/0030-the-arm-is-drawn-before-the-cache.md).
+        """Stage 7, before the cache is asked (docs/decisions/0007-the-arm-is-drawn-before-the-cache.md).
 
         A request that some arm could not carry at all is left out, so that the arms stay comparable."""
         experiment = experiment_for(self.task.spec.name, self.chosen.source, self.policy)
