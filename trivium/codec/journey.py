@@ -173,21 +173,27 @@ def decision_from(m: pb.Decision) -> Decision:
 
 
 def decision_to(d: Decision) -> pb.Decision:
-    return pb.Decision(
+    message = pb.Decision(
         policy_revision=d.policy_revision,
         policy_fingerprint=d.policy_fingerprint,
-        source=d.source.value,
+        source=d.source._value_,
         task_type=d.task_type,
         rule=d.rule,
         classification=None if d.classification is None else classification_to(d.classification),
         prompt_tokens=d.prompt_tokens,
         candidates=d.candidates,
-        forbidden=[pb.Forbidden(target=f.target, by=f.by.value, why=f.why) for f in d.forbidden],
         experiment=d.experiment,
         arm=d.arm,
         probability=d.probability,
-        lines=[pb.DecisionLine(stage=line.stage, text=line.text) for line in d.lines],
     )
+    for forbidden in d.forbidden:
+        message.forbidden.add(target=forbidden.target, by=forbidden.by._value_, why=forbidden.why)
+    lines = message.lines
+    for line in d.lines:
+        # Made in its place: a message that is made apart is copied once more.
+        put = lines.add()
+        put.stage, put.text = line.stage, line.text
+    return message
 
 
 def scope_from(m: pb.CacheScope) -> CacheScope:

@@ -75,13 +75,13 @@ def citation_to(c: Citation) -> pb.Citation:
 def answer_from(m: pb.Answer) -> Answer:
     return Answer(
         text=m.text,
-        tool_calls=tuple(tool_call_from(c) for c in m.tool_calls),
-        citations=tuple(citation_from(c) for c in m.citations),
+        tool_calls=tuple([tool_call_from(c) for c in m.tool_calls]),
+        citations=tuple([citation_from(c) for c in m.citations]),
         confidence=m.confidence if m.HasField("confidence") else None,
         finish=word(Finish, m.finish, "answer.finish", Finish.STOP),
         model=m.model,
         not_found=m.not_found,
-        sources=tuple(citation_from(c) for c in m.sources),
+        sources=tuple([citation_from(c) for c in m.sources]),
     )
 
 
@@ -133,7 +133,7 @@ def outcome_from(m: pb.Outcome) -> Outcome:
         ttft_ms=m.ttft_ms if m.HasField("ttft_ms") else None,
         tpot_us=m.tpot_us if m.HasField("tpot_us") else None,
         queue_ms=m.queue_ms,
-        tool_uses=tuple(tool_use_from(t) for t in m.tool_uses),
+        tool_uses=tuple([tool_use_from(t) for t in m.tool_uses]),
         instance=m.instance,
     )
 

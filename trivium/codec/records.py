@@ -27,9 +27,10 @@ def ledger_record(end: End, door: str, made: outcome_pb2.Terminal | None = None)
         door=door,
         at_ms=end.terminal.ended_ms,
     )
-    if record.terminal.HasField("answer"):
-        record.terminal.answer.ClearField("text")
-        record.terminal.answer.ClearField("tool_calls")
+    if end.terminal.answer is not None:
+        answer = record.terminal.answer
+        answer.ClearField("text")
+        answer.ClearField("tool_calls")
     _who(record, end.request)
     return record
 
@@ -49,7 +50,7 @@ def _who(record: pb.LedgerRecord, request: Request) -> None:
     record.use_case = request.use_case
     record.end_user = request.end_user
     record.user_tier = request.user_tier
-    record.sensitivity = request.sensitivity.value
+    record.sensitivity = request.sensitivity._value_
     record.endpoint = request.endpoint
 
 

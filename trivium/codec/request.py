@@ -4,6 +4,7 @@ import difflib
 import hashlib
 import json
 from dataclasses import dataclass
+from typing import Final
 
 from google.protobuf import json_format
 from google.protobuf.message import DecodeError
@@ -31,6 +32,14 @@ from trivium.v1 import request_pb2 as pb
 
 MAX_NAME = 256
 """Characters of a tenant or request id: they are part of Kafka keys and log lines."""
+
+
+# What an empty word means: a member costs six times a name of the module, and every request asks for five.
+_INTERNAL: Final = Sensitivity.INTERNAL
+_NORMAL_STAKES: Final = Stakes.NORMAL
+_NORMAL_PRIORITY: Final = Priority.NORMAL
+_USE: Final = CacheUse.USE
+_UNKNOWN: Final = Knowledge.UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +137,7 @@ def request_from(message: pb.Request) -> Request:
 
 
 def _request_from(message: pb.Request, identity: Identity) -> Request:
+    tools, tags = message.tools, message.tags
     return Request(
         identity=identity,
         messages=_messages(message),
@@ -140,19 +150,19 @@ def _request_from(message: pb.Request, identity: Identity) -> Request:
         end_user=message.end_user,
         user_tier=message.user_tier,
         subject=message.subject,
-        sensitivity=word(Sensitivity, message.sensitivity, "sensitivity", Sensitivity.INTERNAL),
-        stakes=word(Stakes, message.stakes, "stakes", Stakes.NORMAL),
-        priority=word(Priority, message.priority, "priority", Priority.NORMAL),
+        sensitivity=word(Sensitivity, message.sensitivity, "sensitivity", _INTERNAL),
+        stakes=word(Stakes, message.stakes, "stakes", _NORMAL_STAKES),
+        priority=word(Priority, message.priority, "priority", _NORMAL_PRIORITY),
         timeout_ms=message.timeout_ms if message.HasField("timeout_ms") else None,
         max_output_tokens=message.max_output_tokens,
         temperature=message.temperature if message.HasField("temperature") else None,
         output=output_from(message.output) if message.HasField("output") else None,
-        tools=tuple(ToolSpec(t.name, t.description, t.parameters_json) for t in message.tools),
-        cache=word(CacheUse, message.cache, "cache", CacheUse.USE),
+        tools=tuple([ToolSpec(t.name, t.description, t.parameters_json) for t in tools]) if tools else (),
+        cache=word(CacheUse, message.cache, "cache", _USE),
         corpus=message.corpus,
-        knowledge=word(Knowledge, message.knowledge, "knowledge", Knowledge.UNKNOWN),
+        knowledge=word(Knowledge, message.knowledge, "knowledge", _UNKNOWN),
         reply_to=message.reply_to,
-        tags=tuple(message.tags),
+        tags=tuple(tags) if tags else (),
         unknown=unknown_of(message),
     )
 
