@@ -103,7 +103,7 @@ class Lookup:
         self._witness = witness
         self._reader = Reader()
         self._entries: dict[str, Entry] = {}
-        self._read: dict[str, bytes] = {}
+        self._read: dict[str, Text] = {}
         self._views: dict[str, Vector] = {}
 
     def __len__(self) -> int:
@@ -209,15 +209,15 @@ class Lookup:
         self._entries[entry.id] = entry
         # Reading costs half a millisecond: what is near nothing (a zero vector) is read only when it is a candidate.
         if vector.any():
-            self._read[entry.id] = self._reader.read(entry.question).packed()
+            self._read[entry.id] = self._reader.read(entry.question)
         if self._witness is not None:
             self._views[entry.id] = self._witness.probabilities(vector).astype(np.float32)
 
     def _text(self, entry_id: str) -> Text:
-        packed = self._read.get(entry_id)
-        if packed is None:
-            packed = self._read[entry_id] = self._reader.read(self._entries[entry_id].question).packed()
-        return Text.unpacked(packed)
+        read = self._read.get(entry_id)
+        if read is None:
+            read = self._read[entry_id] = self._reader.read(self._entries[entry_id].question)
+        return read
 
     def _forget(self, entry_ids: frozenset[str]) -> int:
         for entry_id in entry_ids:

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from trivium.core.errors import TriviumError
 from trivium.core.reading import Reader
-from trivium.core.same_answer import Evidence, Tree, Verifier, features, requirement_failed
+from trivium.core.same_answer import Evidence, Verifier, features, requirement_failed
+from trivium.core.trees import Tree
 from trivium.ports import Embedder
 
 FOLDS: Final = 5

@@ -4,7 +4,6 @@
 English is assumed; other languages keep their exact key, numbers, identifiers and words, and lose the tables' help.
 """
 
-import marshal
 import re
 import unicodedata
 from dataclasses import dataclass
@@ -22,7 +21,10 @@ TRIGRAM_BITS: Final = 1_021
 CLOSING_CHARS: Final = 80
 """Thanks and greetings at the end are looked for in so many last characters at a time."""
 
-_BIT: Final = tuple(1 << place for place in range(TRIGRAM_BITS))
+TRIGRAM_CHARS: Final = 300
+
+_NO_TRIGRAM: Final = b"0" * TRIGRAM_BITS
+_MARK: Final = ord("1")
 
 _LOOSE_OPENINGS: Final = frozenset({"help", "so", "ok", "okay", "one question"})
 _OPENING: Final = re.compile(
@@ -33,25 +35,30 @@ _CLOSING: Final = re.compile(
     r"(?:[\s,!.;:-]+|(?<=\?))(?:(?:kind |best |warm |many )?(?:regards|wishes)\s*[,!.-]\s*[^\W\d]+"
     r"|(?:" + "|".join(re.escape(f) for f in FAREWELLS) + r"))[\s!.,;:)(-]*$"
 )
+_OPENINGS: Final = tuple(g for g in GREETINGS if not any(g != other and g.startswith(other) for other in GREETINGS))
+_CLOSINGS: Final = tuple(f for f in FAREWELLS if not any(f != other and f.endswith(other) for other in FAREWELLS))
+_TRAILING: Final = " !.,;:)(-"
+_SIGNED: Final = re.compile("regards|wishes")
+"""What every text with an opening or a closing has, asked first: most texts have neither, and the patterns are slow."""
 _QUOTES: Final = str.maketrans({"\u2019": "'", "\u2018": "'", "\u201c": '"', "\u201d": '"', "\u2013": "-", "\u2014": "-",
                                 "\u00ad": None, "\u200b": None, "\ufeff": None})  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """One question as it was read. Sets, so that comparing two is a few intersections."""
+    """One question as it was read. What all texts have much of is in tuples of words that the `Reader` shares among its
+    texts, a third of the memory of sets: one is kept beside every cache entry, and comparing never has to unpack."""
 
     key: str
     """Normalised text: equal keys are the same question, letter for letter."""
     length: int
     """Characters of the normalised text before it was cut to READ_CHARS."""
-    words: frozenset[str]
+    words: tuple[str, ...]
+    """Each once, in no order that matters."""
     sequence: tuple[str, ...]
     """Concepts and pronouns in reading order, for questions that differ only in order."""
-    concepts: frozenset[str]
-    """What is asked about: concept names of known words, stems of the others, without stop words."""
-    known: frozenset[str]
-    """Those of `concepts` that the table knows."""
+    concepts: tuple[str, ...]
+    """Each once: what is asked about: concept names of known words, stems of the others, without stop words."""
     numbers: frozenset[str]
     """Canonical quantities with their unit, "30 d", "49 usd", "2"."""
     identifiers: frozenset[str]
@@ -79,23 +86,16 @@ class Text:
     trigrams: int
     """Set of the key's trigrams as bits, each at a hash of its three characters: an intersection is one operation."""
 
-    def packed(self) -> bytes:
-        """A tenth of the memory, for keeping many; `unpacked` is ten times faster than reading again. In-process only."""
-        return marshal.dumps(tuple(getattr(self, name) for name in Text.__slots__))
-
-    @classmethod
-    def unpacked(cls, packed: bytes) -> "Text":
-        """The text that `packed` came from."""
-        return cls(*marshal.loads(packed))
-
 
 def normalise(text: str) -> str:
     """Key of the exact cache: Unicode form, case, space, greetings, thanks and closing punctuation do not count.
 
     A text of nothing but politeness keeps it, so that it stays different from an empty one."""
     folded = _plain(text).casefold()
-    bare = _trim(_without_closing(_without_opening(folded)))
-    return bare or _trim(folded) or folded
+    bare = _without_opening(folded) if folded.startswith(_OPENINGS) else folded
+    if bare.rstrip(_TRAILING).endswith(_CLOSINGS) or _SIGNED.search(bare, max(0, len(bare) - CLOSING_CHARS)):
+        bare = _without_closing(bare)
+    return _trim(bare) or _trim(folded) or folded
 
 
 def capitalised(text: str) -> str:
@@ -105,7 +105,7 @@ def capitalised(text: str) -> str:
 
 def open_contractions(words: list[str]) -> list[str]:
     """["don't", "what's"] -> ["do", "not", "what", "is"]; a possessive loses its "'s"."""
-    if not any("'" in word or word in CONTRACTIONS for word in words):
+    if CONTRACTIONS.keys().isdisjoint(words) and "'" not in " ".join(words):
         return words
     opened: list[str] = []
     for word in words:
@@ -137,12 +137,18 @@ def stem(word: str) -> str:
 
 
 def trigram_bits(key: str) -> int:
-    """The first 300 characters' trigrams as bits of one integer."""
-    codes = [ord(char) for char in key[:300]]
-    bits = 0
-    for one, two, three in zip(codes, codes[1:], codes[2:], strict=False):
-        bits |= _BIT[(one * 961 + two * 31 + three) % TRIGRAM_BITS]
-    return bits
+    """The first 300 characters' trigrams as bits of one integer.
+
+    All hashes, one * 961 + two * 31 + three, come from three operations on one integer of 32-bit lanes."""
+    raw = key[:TRIGRAM_CHARS].encode("utf-32-le", "surrogatepass")
+    if len(raw) < 12:
+        return 0
+    lanes = int.from_bytes(raw, "little")
+    hashes = (lanes * 961 + (lanes >> 32) * 31 + (lanes >> 64)).to_bytes(len(raw) + 4, "little")
+    marks = bytearray(_NO_TRIGRAM)
+    for value in memoryview(hashes[: len(raw) - 8]).cast("I"):
+        marks[value % TRIGRAM_BITS] = _MARK
+    return int(marks, 2)
 
 
 def _plain(text: str) -> str:

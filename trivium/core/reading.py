@@ -2,11 +2,14 @@
 
 import re
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final, TypeVar
 
 from trivium.core import wording
-from trivium.core.concepts import CONCEPTS, TRACKED
+from trivium.core.concepts import TRACKED
+from trivium.core.lexicon import Lexicon, lexicon
 from trivium.core.question import READ_CHARS, Text, capitalised, normalise, open_contractions, stem, trigram_bits
+
+_T = TypeVar("_T")
 
 _TOKEN: Final = re.compile(
     r"(?P<email>[\w.+-]+@[\w-]+(?:\.[\w-]+)+)"
@@ -19,6 +22,8 @@ _TOKEN: Final = re.compile(
 )
 _MARKED: Final = re.compile(r"[\d@\"%$€£¥]|://|www\.")
 """Whether a text has anything but words; most questions do not, and are read five times faster."""
+_SPACED: Final = re.compile(r"\"|[$€£¥]\s")
+"""Whether a token may have white space in it: quotes, and money with its sign apart. Else words are read one by one."""
 _LETTERS: Final = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
 _DOTTED: Final = re.compile(r"[^\W\d_]{2,}(?:[._][^\W\d_]{2,})+")
 """Names of files, hosts, topics and variables: `config.yaml`, `trivium.cache`, `max_tokens`."""
@@ -28,7 +33,10 @@ _WORD: Final = re.compile(r"[^\W_]+")
 _GLUED: Final = re.compile(r"(\d+(?:[.,]\d+)*)-?([a-z]+|%)$")
 _PLAIN: Final = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?$|\d+(?:\.\d+)?$")
 _ORDINAL: Final = re.compile(r"(\d+)(?:st|nd|rd|th)$")
+_DIGIT: Final = re.compile(r"\d")
 _LONG_NUMBER: Final = 5
+REMEMBERED: Final = 50_000
+"""Words, and small sets and pairs, of which a reader keeps one copy and what is known of it; then it begins anew."""
 _PARTICLE_REACH: Final = 5
 _ASKS: Final = {"why": "why", "when": "when", "where": "where", "who": "who", "whom": "who", "whose": "who", "what": "what",
                 "which": "which"}  # fmt: skip
@@ -47,127 +55,90 @@ _FIRST: Final = frozenset({"i", "me", "we", "us"})
 _SECOND: Final = frozenset({"you"})
 
 
-@dataclass(frozen=True, slots=True)
-class Lexicon:
-    """The tables, turned round for lookup by word. Built once by `lexicon()` and passed along; never changed."""
-
-    concept: dict[str, str]
-    pole: dict[str, tuple[tuple[str, int], ...]]
-    rival: dict[str, tuple[tuple[str, str], ...]]
-    phrases: dict[str, tuple[tuple[str, ...], ...]]
-    """First word of a phrase -> the phrases that begin with it, the longest first."""
-
-
-def lexicon() -> Lexicon:
-    """Turns the tables of `wording` and `concepts` round, about 2 ms."""
-    concept: dict[str, str] = {}
-    phrases: set[tuple[str, ...]] = set()
-    for name, row in CONCEPTS.items():
-        for form in (name, *row.split()):
-            concept.setdefault(form, name)
-            phrases.add(tuple(form.split("_")))
-    for form, name in list(concept.items()):
-        concept.setdefault(stem(form), name)
-    pole: dict[str, list[tuple[str, int]]] = {}
-    for axis, sides in wording.POLES.items():
-        for side, row in enumerate(sides):
-            for form in row.split():
-                pole.setdefault(form, []).append((axis, side))
-                phrases.add(tuple(form.split("_")))
-    rival: dict[str, list[tuple[str, str]]] = {}
-    for group, row in wording.RIVALS.items():
-        for form in row.split():
-            word, _, member = form.partition("=")
-            rival.setdefault(word, []).append((group, member or word))
-    return Lexicon(
-        concept,
-        {form: tuple(entries) for form, entries in pole.items()},
-        {form: tuple(entries) for form, entries in rival.items()},
-        _by_first_word(phrases),
-    )
-
-
-def _by_first_word(phrases: set[tuple[str, ...]]) -> dict[str, tuple[tuple[str, ...], ...]]:
-    table: dict[str, list[tuple[str, ...]]] = {}
-    for phrase in sorted(phrases, key=lambda words: (-len(words), words)):
-        if len(phrase) > 1:
-            table.setdefault(phrase[0], []).append(phrase)
-    return {first: tuple(entries) for first, entries in table.items()}
-
-
 @dataclass(slots=True)
 class _Notes:
     """What the tokens gave, before words are joined into phrases."""
 
     words: list[str] = field(default_factory=list)
-    quantities: list[tuple[int, str]] = field(default_factory=list)
     numbers: set[str] = field(default_factory=set)
     identifiers: set[str] = field(default_factory=set)
 
 
 class Reader:
-    """Reads texts with one lexicon. Immutable after construction; share one per process."""
+    """Reads texts with one lexicon; share one per process. What it remembers of words only saves time and memory."""
 
     def __init__(self, tables: Lexicon | None = None) -> None:
         self._tables = tables if tables is not None else lexicon()
-        self._names = frozenset(self._tables.concept.values())
+        self._rooted: dict[str, tuple[str, str]] = {}
+        self._shared: dict[object, Any] = {}
 
     def read(self, text: str) -> Text:
-        """About 60 us for a sentence. Never raises: a text without words reads as one without concepts."""
+        """About 50 us for a sentence. Never raises: a text without words reads as one without concepts."""
         key = normalise(text)
         raw = _tokens(key[:READ_CHARS], self._tables)
         names = _names(capitalised(text), key, self._tables)
         words = _joined(open_contractions(raw.words), self._tables)
         numbers, words = _quantities(words, raw.numbers)
-        roots = self._roots(words)
-        concepts, known = self._concepts(words, roots)
+        words, roots = self._roots(words)
+        present = frozenset(words)
         sequence, roles = self._order(words, roots, names)
-        negations = sum(word in wording.NEGATIONS for word in words)
+        negations = 0 if wording.NEGATIONS.isdisjoint(present) else sum(word in wording.NEGATIONS for word in words)
         return Text(
             key=key[:READ_CHARS],
             length=len(key),
-            words=frozenset(words),
+            words=tuple(present),
             sequence=sequence,
-            concepts=concepts,
-            known=known,
+            concepts=_concepts(present, roots),
             numbers=numbers,
             identifiers=frozenset(raw.identifiers),
             names=names,
             rivals=self._rivals(words),
             poles=self._poles(words),
             negations=negations,
-            complaint=negations > 0 or not wording.FAILURES.isdisjoint(words),
+            complaint=negations > 0 or not wording.FAILURES.isdisjoint(present),
             roles=roles,
-            modifiers=frozenset(wording.MODIFIERS.intersection(words)),
-            past=not wording.PAST.isdisjoint(words),
+            modifiers=self._share(wording.MODIFIERS & present),
+            past=not wording.PAST.isdisjoint(present),
             ask=_ask(words),
             actors=_actors(words),
             trigrams=trigram_bits(key),
         )
 
-    def _roots(self, words: list[str]) -> list[str]:
-        """For each word its concept or stem, or "" for a word that carries none."""
-        table = self._tables.concept
+    def _roots(self, words: list[str]) -> tuple[list[str], list[str]]:
+        """The words, each held once for all texts, and for each its concept or stem, or "" for one that carries none."""
+        rooted = self._rooted
+        if len(rooted) > REMEMBERED:
+            rooted.clear()
+        same: list[str] = []
         roots: list[str] = []
         for word in words:
-            name = table.get(word)
-            if name is None and (word in wording.STOPWORDS or word in wording.NEGATIONS):
-                roots.append("")
-                continue
-            root = name or stem(word)
-            roots.append(name or table.get(root, root))
-        return roots
+            found = rooted.get(word)
+            if found is None:
+                found = rooted[word] = (word, self._root(word))
+            same.append(found[0])
+            roots.append(found[1])
+        return same, roots
 
-    def _concepts(self, words: list[str], roots: list[str]) -> tuple[frozenset[str], frozenset[str]]:
-        every = set(roots)
-        every.discard("")
-        if "where" in words and not every.isdisjoint(TRACKED):
-            every.add("track")
-        return frozenset(every), frozenset(every & self._names)
+    def _root(self, word: str) -> str:
+        table = self._tables.concept
+        name = table.get(word)
+        if name is not None:
+            return name
+        if word in wording.STOPWORDS or word in wording.NEGATIONS:
+            return ""
+        root = stem(word)
+        return table.get(root, root)
+
+    def _share(self, value: _T) -> _T:
+        """The equal value that was seen before, so that many texts hold it once."""
+        if len(self._shared) > REMEMBERED:
+            self._shared.clear()
+        shared: _T = self._shared.setdefault(value, value)
+        return shared
 
     def _rivals(self, words: list[str]) -> frozenset[tuple[str, str]]:
         table = self._tables.rival
-        return frozenset([entry for word in words if word in table for entry in table[word]])
+        return self._share(frozenset([entry for word in words if word in table for entry in table[word]]))
 
     def _poles(self, words: list[str]) -> frozenset[tuple[str, int]]:
         table = self._tables.pole
@@ -175,7 +146,7 @@ class Reader:
         for word in words:
             if "_" in word and word not in table:
                 found += [entry for part in word.split("_") for entry in table.get(part, ())]
-        return frozenset(found)
+        return self._share(frozenset(found))
 
     def _order(
         self, words: list[str], roots: list[str], names: frozenset[str]
@@ -190,7 +161,8 @@ class Reader:
                 role = "source" if word == "than" and before == "rather" else role
             elif root:
                 sequence.append(root)
-                roles.append((word if word in self._tables.rival or word in names else root, role))
+                part = (word if word in self._tables.rival or word in names else root, role)
+                roles.append(self._shared.setdefault(part, part))
                 role = role if role in ("source", "target") else ""
             elif word in _FIRST or word in _SECOND:
                 sequence.append("i" if word in _FIRST else "u")
@@ -201,9 +173,17 @@ class Reader:
         return tuple(sequence), tuple(roles)
 
 
+def _concepts(words: frozenset[str], roots: list[str]) -> tuple[str, ...]:
+    every = set(roots)
+    every.discard("")
+    if "where" in words and not every.isdisjoint(TRACKED):
+        every.add("track")
+    return tuple(every)
+
+
 def _names(text: str, key: str, tables: Lexicon) -> frozenset[str]:
     """Capitalised words inside a sentence and whatever stands in quotes, if they belong to the question itself."""
-    found = {" ".join(match.group(1).casefold().split()) for match in _QUOTED.finditer(text)}
+    found = {" ".join(name.casefold().split()) for name in _QUOTED.findall(text)} if '"' in text else set()
     if not text.isupper():
         for match in _CAPITAL.finditer(text):
             word = match.group(1).casefold()
@@ -219,6 +199,18 @@ def _tokens(text: str, tables: Lexicon) -> _Notes:
     if _MARKED.search(text) is None:
         notes.words = _LETTERS.findall(text)
         return notes
+    whole = _SPACED.search(text) is not None
+    for chunk in (text,) if whole else text.split(" "):
+        if chunk.isalpha():
+            notes.words.append(chunk)
+        elif not whole and _MARKED.search(chunk) is None:
+            notes.words += _LETTERS.findall(chunk)
+        else:
+            _note_marked(chunk, notes, tables)
+    return notes
+
+
+def _note_marked(text: str, notes: _Notes, tables: Lexicon) -> None:
     for match in _TOKEN.finditer(text):
         kind, token = match.lastgroup, match.group()
         if kind == "word":
@@ -234,7 +226,6 @@ def _tokens(text: str, tables: Lexicon) -> _Notes:
             _note_mixed(token, notes, tables)
         elif kind == "sign":
             notes.words.append(token)
-    return notes
 
 
 def _note_mixed(token: str, notes: _Notes, tables: Lexicon) -> None:
@@ -293,7 +284,7 @@ def _join_particle(words: list[str], index: int, out: list[str]) -> int:
 
 def _quantities(words: list[str], found: set[str]) -> tuple[frozenset[str], list[str]]:
     """Numbers in figures or words with the unit that follows them, and the words that are left."""
-    if _COUNTING.isdisjoint(words) and not any(word[0].isdigit() for word in words):
+    if _COUNTING.isdisjoint(words) and not any(map(_DIGIT.match, words)):
         return frozenset(found), words
     numbers = set(found)
     rest: list[str] = []
