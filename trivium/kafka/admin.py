@@ -61,7 +61,7 @@ async def ensure(bootstrap: str, topics: Iterable[Topic], replication: int, crea
         known = [topic for topic in wanted if topic.name in there]
         configs = await _configs(client, known)
     states = [TopicState(t, "created" if create else "missing") for t in missing]
-    states += [_compare(t, there[t.name], configs and configs.get(t.name, {})) for t in known]
+    states += [_compare(t, there[t.name], None if configs is None else configs.get(t.name, {})) for t in known]
     return sorted(states, key=lambda state: wanted.index(state.topic))
 
 

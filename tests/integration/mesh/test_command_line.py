@@ -14,6 +14,8 @@ from trivium.core.request import Identity
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
+EXAMPLE = Path("examples/support")
+POLICY, TASKS, PAIRS = EXAMPLE / "policy.yaml", EXAMPLE / "tasks.jsonl", EXAMPLE / "pairs.jsonl"
 PUBLIC = (
     ("ask",), ("publish",), ("ingest",), ("policy", "check"), ("why",), ("trace",), ("ledger",), ("topics",),
     ("deadletter", "list"), ("deadletter", "replay"), ("cache", "drop"), ("train-classifier",), ("train-cache",),
@@ -215,12 +217,12 @@ async def test_a_dropped_task_is_asked_of_a_model_again(mesh: RunningMesh) -> No
     request = {"endpoint": "/language", "prompt": f"Bonjour tout le monde, {new_id()}"}
     async with asyncio.timeout(TIMEOUT_S):
         while (await mesh.by_grpc(**request)).cache is None or (await mesh.by_kafka(**request)).cache is None:
-            await asyncio.sleep(0.05)
+            continue
         said = await mesh.trivium("cache", "drop", "--task", "language", "--json")
         assert said.status == 0
         assert said.lines[0]["tenant"] == "acme"
         while (await mesh.by_grpc(**request)).cache is not None:
-            await asyncio.sleep(0.05)
+            continue
 
 
 async def test_the_topics_of_a_running_mesh_are_verified(mesh: RunningMesh) -> None:
@@ -237,9 +239,9 @@ async def test_the_topics_of_a_running_mesh_are_verified(mesh: RunningMesh) -> N
 
 
 async def test_a_policy_is_checked_with_line_and_field(tmp_path: Path) -> None:
-    good = await command("policy", "check", "examples/support/policy.yaml", "--json")
+    good = await command("policy", "check", POLICY, "--json")
     assert (good.status, good.lines[0]["ok"]) == (0, True)
-    text = Path("examples/support/policy.yaml").read_text()
+    text = POLICY.read_text()
     bad = tmp_path / "policy.yaml"
     bad.write_text(text.replace("  /sentiment: sentiment", "  /sentiment: sentimnet").replace("max_timeout_ms:", "max_timeout_msec:"))
     lines = bad.read_text().splitlines()
@@ -262,8 +264,8 @@ async def test_a_policy_is_checked_with_line_and_field(tmp_path: Path) -> None:
 
 async def test_a_classifier_and_a_verifier_of_ones_own(tmp_path: Path) -> None:
     tasks, pairs = tmp_path / "tasks.jsonl", tmp_path / "pairs.jsonl"
-    tasks.write_text("".join(line + "\n" for line in Path("examples/support/tasks.jsonl").read_text().splitlines()[::2]))
-    pairs.write_text("".join(line + "\n" for line in Path("examples/support/pairs.jsonl").read_text().splitlines()[::8]))
+    tasks.write_text("".join(line + "\n" for line in TASKS.read_text().splitlines()[::2]))
+    pairs.write_text("".join(line + "\n" for line in PAIRS.read_text().splitlines()[::8]))
     one, other = await asyncio.gather(
         command("train-classifier", tasks, "-o", tmp_path / "c.json", "--json"),
         command("train-cache", pairs, "-o", tmp_path / "v.json", "--json"),
