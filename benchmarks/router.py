@@ -6,22 +6,25 @@ example: python -m benchmarks.router --events 20000 --json
 import argparse
 import asyncio
 import logging
+import statistics
 import sys
 from collections.abc import Coroutine, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import uvloop
 
 from benchmarks.kafkakit import broker, fill
-from benchmarks.relay import bare, safe
+from benchmarks.relay import bare, batched, safe
 from benchmarks.report import finish
-from benchmarks.routing import filled, reply_topics, routed
+from benchmarks.routing import Pace, filled, records, reply_topics, routed
 from trivium.kafka.record import Record
 from trivium.kafka.topics import all_topics
 
+T = TypeVar("T")
+
 SOURCE, SINK = "bench.in", "bench.out"
 PARTITIONS = 12
-VALUE_BYTES = 400
+RELAYS = 3
 
 
 def _arguments(argv: Sequence[str]) -> argparse.Namespace:
@@ -32,24 +35,33 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def _run(work: Coroutine[Any, Any, float]) -> float:
+def _run(work: Coroutine[Any, Any, T]) -> T:
     # A loop for each, so that nothing of one is paid by the next.
-    result: float = uvloop.run(work)
+    result: T = uvloop.run(work)
     return result
 
 
 def measure(bootstrap: str, events: int) -> dict[str, float]:
     """Events a second: `relay_per_s` (bare aiokafka) and `safe_per_s` (the router's footing, no decision)."""
-    value = b"x" * VALUE_BYTES
-    records = [Record(SOURCE, b"key%d" % number, value, (), number % PARTITIONS) for number in range(events)]
-    asyncio.run(fill(bootstrap, records))
-    relay = _run(bare(bootstrap, SOURCE, SINK, events))
+    # The very records that the router will read.
+    relayed = [Record(SOURCE, r.key, r.value, r.headers, r.partition) for r in records(events, PARTITIONS)]
+    asyncio.run(fill(bootstrap, relayed))
+    relays = [_run(bare(bootstrap, SOURCE, SINK, events)) for _ in range(RELAYS)]
+    relay = statistics.median(relays)
     footing = _run(safe(bootstrap, SOURCE, SINK, events, "bench.safe"))
-    return {"relay_per_s": round(relay), "safe_per_s": round(footing), "safe_to_relay": round(footing / relay, 3)}
+    return {
+        "relay_per_s": round(relay),
+        "relay_least_per_s": round(min(relays)),
+        "relay_most_per_s": round(max(relays)),
+        "relay_batched_per_s": round(_run(batched(bootstrap, SOURCE, SINK, events))),
+        "record_bytes": round(sum(len(r.value or b"") for r in relayed) / events),
+        "safe_per_s": round(footing),
+        "safe_to_relay": round(footing / relay, 3),
+    }
 
 
-def decided(bootstrap: str, events: int, partitions: int, semantic: bool) -> float:
-    """Events a second of the whole router: half requests, half outcomes of other requests."""
+def decided(bootstrap: str, events: int, partitions: int, semantic: bool) -> Pace:
+    """The pace of the whole router: half requests, half outcomes of other requests."""
     asyncio.run(filled(bootstrap, events, partitions))
     settings = {
         "TRIVIUM_CACHE_SEMANTIC": "true" if semantic else "false",
@@ -71,7 +83,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     # A log of its own for each run: the second one need not remember the first.
     for name, semantic in (("router", False), ("router_with_cache", True)):
         with broker(mesh, chosen.kafka) as bootstrap:
-            figures[f"{name}_per_s"] = round(decided(bootstrap, chosen.events, PARTITIONS, semantic))
+            pace = decided(bootstrap, chosen.events, PARTITIONS, semantic)
+            figures[f"{name}_per_s"], figures[f"{name}_cpu_us"] = round(pace.per_s), round(pace.cpu_us)
     figures["ratio_to_relay"] = round(figures["router_per_s"] / relay, 3)
     figures["ratio_with_cache"] = round(figures["router_with_cache_per_s"] / relay, 3)
     finish(figures, chosen.json)
