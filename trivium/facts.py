@@ -60,6 +60,11 @@ class SharedEmbedder:
     def dimensions(self) -> int:
         return self._embedder.dimensions
 
+    @property
+    def leading(self) -> int:
+        """How many first dimensions find neighbours nearly as well as all."""
+        return int(getattr(self._embedder, "leading", self._embedder.dimensions))
+
     def embed(self, text: str) -> Vector:
         """The vector of `text`; not to be changed by the caller."""
         if self._vector is None or text != self._text:

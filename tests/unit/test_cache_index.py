@@ -112,3 +112,20 @@ def test_rows_of_removed_entries_are_used_again(monkeypatch: pytest.MonkeyPatch)
 def test_a_vector_of_another_size_is_refused() -> None:
     with pytest.raises(ValueError, match="shape"):
         CacheIndex(SIZE).add("e", "s", "q", np.zeros(5, dtype=np.float32))
+
+
+def test_leading_dimensions_find_and_whole_vectors_rank() -> None:
+    draw = np.random.default_rng(3)
+    vectors = draw.normal(size=(index_module.FLAT_ROWS + 500, 32)).astype(np.float32)
+    vectors[:, 16:] *= 0.5
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    index = CacheIndex(32, leading=16)
+    index.add_many([NewEntry(str(row), "s", f"question {row}", vector) for row, vector in enumerate(vectors)])
+    asked = vectors[:200] + draw.normal(scale=0.05, size=(200, 32)).astype(np.float32)
+    asked /= np.linalg.norm(asked, axis=1, keepdims=True)
+    found = [index.nearest("s", vector, 3) for vector in asked]
+    right = [near[0][0] == str(int((vectors @ vector).argmax())) for near, vector in zip(found, asked, strict=True)]
+    assert np.mean(right) > 0.95
+    for near, vector in zip(found, asked, strict=True):
+        assert near == sorted(near, key=lambda pair: -pair[1])
+        assert all(abs(cosine - float(vectors[int(name)] @ vector)) < 1e-5 for name, cosine in near)

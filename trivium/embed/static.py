@@ -23,6 +23,7 @@ Vector = NDArray[np.float32]
 
 MODEL: Final = "wordllama/l2_supercat"
 DIMENSIONS: Final = 256
+LEADING: Final = 128
 
 # A question that matters is short; a pasted log is not. Only the two ends of a long text are embedded, so that one
 # request of 512 KiB costs no more than a millisecond or two of an event loop that serves everybody.
@@ -38,6 +39,8 @@ class StaticEmbedder:
     """Mean of the static vectors of a text's tokens, L2-normalised. Same text, same vector, on every machine."""
 
     dimensions: int = DIMENSIONS
+    leading: int = LEADING
+    """The vectors were trained so that their first dimensions stand for all (Kusupati et al., Matryoshka, 2022)."""
 
     def __init__(self, tokenizer: "Tokenizer", table: Vector, fingerprint: str) -> None:
         self._tokenizer = tokenizer
