@@ -41,7 +41,8 @@ class Book:
     def __init__(self, outbox: Outbox, make_entry: MakeEntry = no_entry) -> None:
         self._outbox = outbox
         self._make_entry = make_entry
-        self._ends: list[tuple[End, outcome_pb2.Terminal]] = []
+        self._records: list[Record] = []
+        self._cached: list[End] = []
         self._unwritten = 0
         self._timer: asyncio.TimerHandle | None = None
 
@@ -51,8 +52,14 @@ class Book:
         return self._unwritten >= _MOST
 
     def write(self, end: End, terminal: outcome_pb2.Terminal) -> None:
-        """Keep for the next batch; never waits. `terminal`: that of `end` as a message."""
-        self._ends.append((end, terminal))
+        """Keep for the next batch; never waits. `terminal`: that of `end` as a message.
+
+        Bytes are kept, not values: a batch of those would hold a megabyte, and every new request would be put together
+        in memory that no cache of the processor has."""
+        key = end.terminal.identity.tenant.encode()
+        self._records.append(Record(LEDGER, key, ledger_record(end, "grpc", terminal).SerializeToString(), _LEDGER))
+        if end.write is not None:
+            self._cached.append(end)
         self._unwritten += 1
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(_PAUSE_S, self._flush)
@@ -65,18 +72,17 @@ class Book:
         return await self._outbox.drain(timeout_ms)
 
     def _flush(self) -> None:
-        ends, self._ends, self._timer = self._ends, [], None
-        records = [record for end, terminal in ends for record in self._records(end, terminal)]
-        self._outbox.put((records,), lambda: self._written(len(ends)))
+        records, cached = self._records, self._cached
+        self._records, self._cached, self._timer = [], [], None
+        count = len(records)
+        records.extend(record for end in cached for record in self._entry(end))
+        self._outbox.put((records,), lambda: self._written(count))
 
     def _written(self, count: int) -> None:
         self._unwritten -= count
 
-    def _records(self, end: End, terminal: outcome_pb2.Terminal) -> tuple[Record, ...]:
-        tenant = end.terminal.identity.tenant.encode()
-        ledger = Record(LEDGER, tenant, ledger_record(end, "grpc", terminal).SerializeToString(), _LEDGER)
-        entry = self._make_entry(end) if end.write is not None else None
+    def _entry(self, end: End) -> tuple[Record, ...]:
+        entry = self._make_entry(end)
         if entry is None:
-            return (ledger,)
-        key = f"{entry.scope}/{entry.id}".encode()
-        return (ledger, Record(CACHE, key, entry.SerializeToString(), _ENTRY))
+            return ()
+        return (Record(CACHE, f"{entry.scope}/{entry.id}".encode(), entry.SerializeToString(), _ENTRY),)
