@@ -7,6 +7,7 @@
 
 import argparse
 import asyncio
+import gc
 import json
 import signal
 from collections.abc import AsyncIterator
@@ -15,6 +16,8 @@ from typing import Any
 import grpc
 import uvloop
 
+from trivium.rpc.channels import SERVER_OPTIONS
+from trivium.rpc.channels import channel as mesh_channel
 from trivium.v1 import journey_pb2, outcome_pb2, request_pb2, services_pb2, services_pb2_grpc
 
 TEXT = "The refund takes three to five working days after the parcel has come back to our warehouse. " * 3
@@ -79,8 +82,8 @@ async def _serve(kind: str, following: str) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    server = grpc.aio.server()
-    channel = grpc.aio.insecure_channel(following) if following else None
+    server = grpc.aio.server(options=SERVER_OPTIONS)
+    channel = mesh_channel(following) if following else None
     register: Any = services_pb2_grpc.add_TierServicer_to_server
     if kind == "tier":
         register(InstantTier(), server)
@@ -88,6 +91,10 @@ async def _serve(kind: str, following: str) -> None:
         _add_echo(server, Hop(channel).answer if channel is not None else Echo().answer)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
+    # As trivium/process.py does it for the gateway.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
     print(json.dumps({"port": port}), flush=True)
     await stopping.wait()
     await server.stop(0.1)
