@@ -16,7 +16,7 @@ import uvloop
 from benchmarks.kafkakit import broker, fill
 from benchmarks.relay import bare, batched, safe
 from benchmarks.report import finish
-from benchmarks.routing import Pace, filled, records, reply_topics, routed
+from benchmarks.routing import Pace, outcomes, reply_topics, requests, routed
 from trivium.kafka.record import Record
 from trivium.kafka.topics import all_topics
 
@@ -44,7 +44,9 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
 def measure(bootstrap: str, events: int) -> dict[str, float]:
     """Events a second: `relay_per_s` (bare aiokafka) and `safe_per_s` (the router's footing, no decision)."""
     # The very records that the router will read.
-    relayed = [Record(SOURCE, r.key, r.value, r.headers, r.partition) for r in records(events, PARTITIONS)]
+    asked = list(requests(range(events // 2), PARTITIONS))
+    relayed = [Record(SOURCE, r.key, r.value, r.headers, r.partition) for r in (*asked, *outcomes(asked))]
+    events = len(relayed)
     asyncio.run(fill(bootstrap, relayed))
     relays = [_run(bare(bootstrap, SOURCE, SINK, events)) for _ in range(RELAYS)]
     relay = statistics.median(relays)
@@ -61,13 +63,9 @@ def measure(bootstrap: str, events: int) -> dict[str, float]:
 
 
 def decided(bootstrap: str, events: int, partitions: int, semantic: bool) -> Pace:
-    """The pace of the whole router: half requests, half outcomes of other requests."""
-    asyncio.run(filled(bootstrap, events, partitions))
-    settings = {
-        "TRIVIUM_CACHE_SEMANTIC": "true" if semantic else "false",
-        "TRIVIUM_PARTITIONS": str(partitions),
-    }
-    return _run(routed(bootstrap, events, settings))
+    """The pace of the whole router: half requests, half their outcomes."""
+    settings = {"TRIVIUM_CACHE_SEMANTIC": "true" if semantic else "false"}
+    return _run(routed(bootstrap, events, partitions, settings))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
