@@ -1,6 +1,7 @@
 """A lookup gives an entry whose answer serves, or says of the near ones why theirs does not."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,6 +9,8 @@ import pytest
 from trivium.cache.lookup import Hit, Lookup, Miss, shipped_verifier
 from trivium.embed.static import StaticEmbedder
 from trivium.ports import Vector
+
+REQUESTS = Path(__file__).parents[2] / "examples" / "support" / "requests.txt"
 
 
 @dataclass(frozen=True)
@@ -109,3 +112,28 @@ def test_entries_put_together_answer_as_those_put_one_by_one(embedder: StaticEmb
         found = small.find("s", "i'd like a refund", now_ms=0)
         assert isinstance(found, Hit)
         assert found.entry_id == "1"
+
+
+def test_no_near_miss_of_the_demo_is_served_by_another_question(embedder: StaticEmbedder) -> None:
+    asked = demo_questions()
+    for task in ("product_question", "how_to"):
+        found = Lookup(embedder, shipped_verifier())
+        for number, question in enumerate(asked["documents", task] + asked.get(("undocumented", task), [])):
+            found.put(Kept(str(number), question))
+        assert asked["near-miss", task]
+        for question in asked["near-miss", task]:
+            assert isinstance(found.find("s", question, now_ms=0), Miss), question
+        for question in asked["repeat", task]:
+            assert isinstance(found.find("s", question, now_ms=0), Hit), question
+
+
+def demo_questions() -> dict[tuple[str, str], list[str]]:
+    """The demo's requests by (section, task type)."""
+    sections: dict[tuple[str, str], list[str]] = {}
+    for line in REQUESTS.read_text(encoding="utf-8").splitlines():
+        if line.startswith("## "):
+            kind, task = line[3:].split("|")[:2]
+            section = sections.setdefault((kind.strip(), task.strip()), [])
+        elif line and not line.startswith("#"):
+            section.append(line)
+    return sections

@@ -91,7 +91,7 @@ FAILURES: Final = _words(
 POLES: Final[dict[str, tuple[str, str]]] = {
     "on/off": ("enable enabled enables enabling activate activated activating reactivate switch_on turn_on",
                "disable disabled disables disabling deactivate deactivated deactivating switch_off turn_off"),
-    "add/remove": ("add added adding adds include insert attach put_in", "remove removed removing removes delete deleted deleting deletes erase erased "
+    "add/remove": ("add added adding adds include insert attach put_in keep retain", "remove removed removing removes delete deleted deleting deletes erase erased "
                    "detach drop wipe take_off get_rid_of take_out kick"),
     "show/hide": ("show showing display unhide reveal", "hide hidden hiding hides"),
     "lock/unlock": ("unlock unlocked unlocking unblock unblocked unblocking unfreeze unban", "lock locked locking block blocked blocking freeze frozen ban banned suspended"),
