@@ -51,16 +51,13 @@ async def refused(service: str, environ: Mapping[str, str]) -> str:
     return line
 
 
-async def test_a_setting_that_does_not_exist(tmp_path: Path) -> None:
-    environ = {"TRIVIUM_KAFAK": "x"}
-    for told in await asyncio.gather(*(refused(service, environ) for service in MODULES)):
-        assert told.endswith("TRIVIUM_KAFAK is not a setting; did you mean TRIVIUM_KAFKA?")
-
-
-async def test_a_value_of_the_wrong_kind() -> None:
-    environ = {"TRIVIUM_PARTITIONS": "twelve"}
-    for told in await asyncio.gather(*(refused(service, environ) for service in MODULES)):
-        assert told.endswith("TRIVIUM_PARTITIONS must be a whole number, not 'twelve'")
+@pytest.mark.parametrize("service", MODULES)
+async def test_a_wrong_setting(service: str) -> None:
+    unknown, wrong = await asyncio.gather(
+        refused(service, {"TRIVIUM_KAFAK": "x"}), refused(service, {"TRIVIUM_PARTITIONS": "twelve"})
+    )
+    assert unknown.endswith("TRIVIUM_KAFAK is not a setting; did you mean TRIVIUM_KAFKA?")
+    assert wrong.endswith("TRIVIUM_PARTITIONS must be a whole number, not 'twelve'")
 
 
 async def test_a_broker_that_is_not_there(nowhere: str, tmp_path: Path) -> None:

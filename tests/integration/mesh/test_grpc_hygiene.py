@@ -15,6 +15,7 @@ from tests.integration.mesh.running import TIMEOUT_S, RunningMesh, asking, new_i
 from trivium.client import TriviumClient
 from trivium.core.request import Identity
 from trivium.rpc.channels import channel, stub
+from trivium.v1 import services_pb2_grpc
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -123,8 +124,8 @@ async def test_a_gateway_that_is_told_to_leave_finishes_what_it_has(mesh: Runnin
 
 async def test_a_call_without_a_deadline_is_refused_at_every_door(mesh: RunningMesh) -> None:
     async with channel(mesh.local.addresses.gateway) as wire:
-        call = wire.unary_unary("/trivium.v1.Gateway/Complete")
+        gateway = stub(services_pb2_grpc.GatewayStub, wire)
         with pytest.raises(grpc.aio.AioRpcError) as error:
-            await call(asking("hello", endpoint="/sentiment").SerializeToString())
+            await gateway.Complete(asking("hello", endpoint="/sentiment"))
     assert error.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert "deadline" in (error.value.details() or "")
