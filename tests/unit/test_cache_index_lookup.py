@@ -130,6 +130,7 @@ def test_no_near_miss_of_the_demo_is_served_by_another_question(embedder: Static
 def demo_questions() -> dict[tuple[str, str], list[str]]:
     """The demo's requests by (section, task type)."""
     sections: dict[tuple[str, str], list[str]] = {}
+    section: list[str] = []
     for line in REQUESTS.read_text(encoding="utf-8").splitlines():
         if line.startswith("## "):
             kind, task = line[3:].split("|")[:2]
