@@ -13,6 +13,7 @@ from streams.app import make
 from streams.consumer import SafeConsumer
 from streams.transport import safe_consumer
 from trivium.codec import body_hash, call_to_work, outcome_record, request_from
+from trivium.core import murmur2
 from trivium.core.journey import begin
 from trivium.core.outcome import Answer, Outcome, Usage
 from trivium.core.partition import home
@@ -115,6 +116,8 @@ async def _wave(consumer: SafeConsumer, bootstrap: str, records: Sequence[Record
     owned = consumer.assignment()
     consumer.pause_partitions(owned)
     await fill(bootstrap, records)
+    # In the mesh others have made the records: this process has hashed none of their keys.
+    murmur2.partition_of.cache_clear()
     consumer.resume_partitions(owned)
     async with asyncio.timeout(PATIENCE_S):
         await _acked(consumer, before + 1)

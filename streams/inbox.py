@@ -11,6 +11,7 @@ from google.protobuf.message import DecodeError
 from trivium.codec import decode_request, identity_from
 from trivium.core.errors import BadRequest, Undecodable
 from trivium.core.outcome import Reason, ReasonCode
+from trivium.core.quick import quick
 from trivium.core.request import Identity
 from trivium.core.slip import ContentType
 from trivium.kafka.record import Delivered
@@ -18,6 +19,7 @@ from trivium.kafka.topics import HEADER_CONTENT_TYPE, HEADER_FORWARDED
 from trivium.v1 import journey_pb2, request_pb2
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class RequestIn:
     """A request that somebody can be answered for. `message` is None when its body is wrong: then `wrong` says why."""
@@ -29,6 +31,7 @@ class RequestIn:
     wrong: Reason | None = None
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class OutcomeIn:
     """An outcome with its request and slip, or a cancel (then only the identity counts)."""
@@ -77,8 +80,14 @@ def read_outcome(record: Delivered) -> OutcomeIn:
         return OutcomeIn(identity, attempt, 0, message)
     if not message.HasField("slip") or not message.HasField("request"):
         raise _not_an_outcome("an outcome without the request and slip of its work record")
-    deadlines = [a.deadline_ms for a in message.slip.attempts if a.number == attempt]
-    return OutcomeIn(identity, attempt, deadlines[-1] if deadlines else message.slip.deadline_ms, message)
+    return OutcomeIn(identity, attempt, _deadline_ms(message.slip, attempt), message)
+
+
+def _deadline_ms(slip: journey_pb2.Slip, attempt: int) -> int:
+    for opened in reversed(slip.attempts):
+        if opened.number == attempt:
+            return opened.deadline_ms
+    return slip.deadline_ms
 
 
 def is_forwarded(record: Delivered) -> bool:

@@ -7,6 +7,7 @@ from opentelemetry.trace import Span, SpanKind, get_current_span
 from opentelemetry.util.types import AttributeValue
 
 from trivium.core.outcome import Terminal
+from trivium.core.quick import quick
 from trivium.core.request import Identity
 from trivium.core.slip import Call
 from trivium.kafka.record import Delivered
@@ -26,6 +27,7 @@ Headers = tuple[tuple[str, bytes], ...]
 _TRACE: frozenset[str] = frozenset((HEADER_TRACEPARENT, HEADER_TRACESTATE))
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Marked:
     """One record on its way through the router. `headers` go with what it causes; `root` is for the slip."""

@@ -11,7 +11,7 @@ from typing import Final
 from google.protobuf.message import Message
 
 from trivium.codec.journey import decision_to, scope_to, spec_to, target_to
-from trivium.codec.outcome import attempt_to, outcome_to, refused_to
+from trivium.codec.outcome import outcome_to, put_attempt, refused_to
 from trivium.codec.wire import Shared
 from trivium.core.policy import Leg, Target, TaskSpec
 from trivium.core.slip import Call, End, Journey
@@ -20,6 +20,10 @@ from trivium.v1 import journey_pb2, outcome_pb2, records_pb2
 
 def _varint(value: int) -> bytes:
     """A number that is not negative, seven bits a byte, the lowest first."""
+    if value <= _SEVEN_BITS:
+        return bytes((value,))
+    if value >> 14 == 0:
+        return bytes((value & _SEVEN_BITS | _MORE, value >> 7))
     made = bytearray()
     while value > _SEVEN_BITS:
         made.append(value & _SEVEN_BITS | _MORE)
@@ -108,22 +112,26 @@ def _slip_wire(j: Journey) -> bytes:
     own = journey_pb2.Slip(
         task_type=j.task.name,
         position=j.position,
-        attempts=[attempt_to(a) for a in j.attempts],
-        earlier=None if j.earlier is None else outcome_to(j.earlier),
         arrived_ms=j.arrived_ms,
         deadline_ms=j.deadline_ms,
         reply_topic=j.reply_topic,
         content_type=j.content_type._value_,
         body_hash=j.body_hash,
-        cache=None if j.cache is None else scope_to(j.cache),
         spare=j.spare,
         retry_tokens=j.retry_tokens,
-        refused_candidates=[refused_to(r) for r in j.refused_candidates],
         traceparent=j.traceparent,
-    ).SerializeToString()
+    )
+    for attempt in j.attempts:
+        put_attempt(own.attempts.add(), attempt)
+    if j.cache is not None:
+        own.cache.CopyFrom(scope_to(j.cache))
+    if j.earlier is not None:
+        own.earlier.CopyFrom(outcome_to(j.earlier))
+    if j.refused_candidates:
+        own.refused_candidates.extend([refused_to(r) for r in j.refused_candidates])
     decision = decision_to(j.decision).SerializeToString()
     return b"".join((
-        own, *[_leg_wire(leg) for leg in j.route], _slip_task_part(j.task),
+        own.SerializeToString(), *[_leg_wire(leg) for leg in j.route], _slip_task_part(j.task),
         _SLIP_DECISION, _varint(len(decision)), decision, j.unknown,
     ))  # fmt: skip
 

@@ -176,7 +176,7 @@ def attempt_from(m: pb.Attempt) -> Attempt:
     )
 
 
-def _put_attempt(m: pb.Attempt, a: Attempt) -> None:
+def put_attempt(m: pb.Attempt, a: Attempt) -> None:
     """Into a message that stands in its parent already: building it apart would copy it once more."""
     m.number = a.number
     m.target = a.target
@@ -201,7 +201,7 @@ def _put_attempt(m: pb.Attempt, a: Attempt) -> None:
 
 def attempt_to(a: Attempt) -> pb.Attempt:
     message = pb.Attempt()
-    _put_attempt(message, a)
+    put_attempt(message, a)
     return message
 
 
@@ -286,7 +286,7 @@ def terminal_to(t: Terminal) -> pb.Terminal:
     if t.reason is not None:
         m.reason.CopyFrom(reason_to(t.reason))
     for attempt in t.attempts:
-        _put_attempt(m.attempts.add(), attempt)
+        put_attempt(m.attempts.add(), attempt)
     _put_usage(m.usage, t.usage)
     if t.cache is not None:
         _put_cache_note(m.cache, t.cache)

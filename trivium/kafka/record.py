@@ -2,7 +2,10 @@
 
 from dataclasses import dataclass
 
+from trivium.core.quick import quick
 
+
+@quick
 @dataclass(frozen=True, slots=True)
 class Record:
     """One record to produce."""
@@ -18,6 +21,7 @@ class Record:
     """Epoch ms; None is now. A topic with LogAppendTime replaces it."""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Delivered:
     """One record that was read."""
