@@ -95,7 +95,7 @@ def seen(terminal: Terminal) -> dict[str, Any]:
         "tools": [(call.name, call.arguments_json) for call in answer.tool_calls] if answer else [],
         "verdicts": tuple(attempt.verdict.value for attempt in terminal.attempts),
         "cost": terminal.cost_micro_dollars if answer else 0,
-        "cache": (cache.kind, cache.made_for) if cache else None,
+        "cache": (cache.kind, cache.question) if cache else None,
     }
 
 
