@@ -83,6 +83,8 @@ class Replies:
             if not done:
                 found = await self._look_back(key, identity, future)
                 if found is not None:
+                    # The log's first one, though the topic may only be followed since a repetition of it.
+                    self._keep(key, found)
                     return _terminal(found)
             return _terminal(await future)
         finally:
@@ -116,14 +118,18 @@ class Replies:
         key = _key_of(record)
         if key in self._known:
             return
-        self._known[key] = record
-        self._bytes += len(record.value or b"")
-        while len(self._known) > _KEPT or self._bytes > _KEPT_BYTES:
-            _, old = self._known.popitem(last=False)
-            self._bytes -= len(old.value or b"")
+        self._keep(key, record)
         for future in self._waiting.get(key, ()):
             if not future.done():
                 future.set_result(record)
+
+    def _keep(self, key: Key, record: Delivered) -> None:
+        replaced = self._known.pop(key, None)
+        self._bytes += len(record.value or b"") - (len(replaced.value or b"") if replaced else 0)
+        self._known[key] = record
+        while len(self._known) > _KEPT or self._bytes > _KEPT_BYTES:
+            _, old = self._known.popitem(last=False)
+            self._bytes -= len(old.value or b"")
 
 
 async def _reading(

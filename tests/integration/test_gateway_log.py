@@ -191,3 +191,14 @@ async def test_a_cancel_for_an_unknown_tenant_is_refused(mesh: GatewayMesh) -> N
     error = await refused(mesh.stub.Cancel(services_pb2.CancelRequest(identity=named("c", "nobody")), timeout=TIMEOUT))
     assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert "nobody" in (error.details() or "")
+
+
+async def test_the_first_terminal_counts_although_only_its_repetition_was_followed(mesh: GatewayMesh, rote: Rote) -> None:
+    await mesh.stub.Submit(asking(id="w9"), timeout=TIMEOUT)
+    await rote.request("w9")
+    await rote.answer("w9", "the first")
+    assert (await mesh.stub.Await(awaiting("w9"), timeout=TIMEOUT)).answer.text == "the first"
+    await rote.answer("w9", "a repetition")
+    await rote.answer("w10", "somebody else's, which the gateway reads after it")
+    await mesh.stub.Await(awaiting("w10"), timeout=TIMEOUT)
+    assert (await mesh.stub.Await(awaiting("w9"), timeout=TIMEOUT)).answer.text == "the first"
