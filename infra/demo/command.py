@@ -34,7 +34,7 @@ from trivium.rpc.channels import channel
 from trivium.settings import KafkaSettings
 from trivium.telemetry.tracing import start
 
-DOCUMENTS = (Path("docs"), Path("README.md"))
+DOCUMENTS = (Path("docs"),)
 TENANT, CORPUS = "acme", "docs"
 STORM_AT, STORM_CALLS = 0.4, 3
 """At 40 % of the file the cloud stand-in is told to be overloaded for three calls, so that fallbacks are seen; five in a
@@ -174,6 +174,6 @@ def _print_addresses(mesh: LocalMesh, as_json: bool) -> None:
         for name, address in found.items():
             click.echo(f"{name:<10} {address}")
         click.echo("\nIn another shell:\n"
-                   f"  export TRIVIUM_KAFKA={at.kafka} TRIVIUM_GATEWAY={at.gateway} TRIVIUM_TRACES={at.traces}\n"
+                   f"  export TRIVIUM_KAFKA={at.kafka} TRIVIUM_GATEWAY={at.gateway} TRIVIUM_RETRIEVAL={at.retrieval} TRIVIUM_TRACES={at.traces}\n"
                    "  trivium ask 'What is never cached?' --endpoint /auto")  # fmt: skip
     sys.stdout.flush()

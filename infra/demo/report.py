@@ -121,9 +121,9 @@ def _print_letters(console: Console, tally: Tally) -> None:
 
 
 def cited(tally: Tally) -> Terminal | None:
-    """The answer with the most citations: the one worth showing."""
+    """The surest answer with a citation."""
     found = [t for t in tally.by_tier().get("retrieval", []) if t.answer and t.answer.citations]
-    return max(found, key=lambda t: len(t.answer.citations if t.answer else ()), default=None)
+    return max(found, key=lambda t: (t.answer and t.answer.confidence) or 0.0, default=None)
 
 
 def _print_cited(console: Console, tally: Tally, questions: Mapping[str, str]) -> None:
@@ -135,4 +135,4 @@ def _print_cited(console: Console, tally: Tally, questions: Mapping[str, str]) -
     console.print(f"  answered  {terminal.answer.text}", markup=False)
     for c in terminal.answer.citations:
         console.print(f"  [{c.number}]       {c.document} > {c.section}, version {c.version}", markup=False)
-    console.print(f"  confidence {terminal.answer.confidence}, {dollars(terminal.cost_micro_dollars)}\n", markup=False)
+    console.print(f"  confidence {terminal.answer.confidence or 0:.2f}, {dollars(terminal.cost_micro_dollars)}\n", markup=False)
