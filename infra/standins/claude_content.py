@@ -99,11 +99,6 @@ def _cut(mind: Mind, asked: Asked, text: str) -> Content:
     return Content(tuple(pieces), (), reason, stopped, max(1, len(pieces)))
 
 
-def prompt_text(asked: Asked) -> str:
-    """The prompt in one string, for the call log."""
-    return "\n".join(block.text for block in asked.blocks)
-
-
 def raw_prompt(body: Mapping[str, Any]) -> str:
     """The prompt of a body that may be invalid, for the call log."""
     return json.dumps([body.get("system"), body.get("messages")], ensure_ascii=False, default=str)

@@ -14,7 +14,7 @@ from trivium.core.outcome import Answer, Fault, Outcome
 from trivium.core.policy import Tier
 from trivium.core.request import OutputKind, Request
 from trivium.core.slip import Arrival, Call, End, Facts, Journey, Step
-from trivium.facts import FactSource, Policies
+from trivium.facts import FactSource, Policies, RetryBudget
 from trivium.rpc.spans import Ending
 from trivium.telemetry.names import (
     ATTEMPT,
@@ -31,19 +31,7 @@ from trivium.telemetry.names import (
 from trivium.telemetry.tracing import context_of, failed, link_to, metadata_from_context
 
 _NO_MORE: Final = float("-inf")
-_MOST_TOKENS: Final = 10.0
 _A_RETRY: Final = 1.0
-
-
-class RetryBudget:
-    """Shared by all journeys of the process: each leaves a fifth of a token, a second attempt takes a whole one."""
-
-    def __init__(self) -> None:
-        self.tokens = 0.0
-
-    def add(self, tokens: float) -> None:
-        """Deposit, or take when negative."""
-        self.tokens = min(_MOST_TOKENS, max(0.0, self.tokens + tokens))
 
 
 class Running:

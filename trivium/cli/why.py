@@ -11,7 +11,6 @@ from trivium.core.request import Sensitivity
 from trivium.core.whatif import Known, smallest_change
 from trivium.policy import load
 from trivium.settings import KafkaSettings, ProcessSettings, ToolSettings
-from trivium.v1 import records_pb2
 from trivium.v1.records_pb2 import LedgerRecord
 
 
@@ -36,25 +35,9 @@ def why(request_id: str, tenant: str | None, policy_path: Path | None, kafka: st
     console().print(f"\nSmallest change: {change}", markup=False)
 
 
-def record_attributes(record: records_pb2.LedgerRecord) -> Known:
-    """What the ledger knows of a request."""
-    decision = record.decision
-    words = {word.value for word in Sensitivity}
-    return Known(
-        tenant=record.terminal.identity.tenant,
-        task_type=decision.task_type,
-        team=record.team,
-        application=record.application,
-        use_case=record.use_case,
-        user_tier=record.user_tier,
-        sensitivity=Sensitivity(record.sensitivity) if record.sensitivity in words else Sensitivity.INTERNAL,
-        tokens=decision.prompt_tokens,
-        complexity=decision.classification.complexity if decision.HasField("classification") else None,
-    )
-
-
 def _known(record: LedgerRecord) -> Known:
     decision = record.decision
+    words = {word.value for word in Sensitivity}
     classified = decision.classification if decision.HasField("classification") else None
     return Known(
         tenant=record.terminal.identity.tenant,
@@ -63,7 +46,7 @@ def _known(record: LedgerRecord) -> Known:
         application=record.application,
         use_case=record.use_case,
         user_tier=record.user_tier,
-        sensitivity=Sensitivity(record.sensitivity or Sensitivity.INTERNAL.value),
+        sensitivity=Sensitivity(record.sensitivity) if record.sensitivity in words else Sensitivity.INTERNAL,
         tokens=decision.prompt_tokens,
         complexity=classified.complexity if classified else None,
         novel=bool(classified and classified.novel),
