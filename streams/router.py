@@ -245,7 +245,7 @@ class Router:
         trace = event.mark.ended(end.terminal, end.reply_topic)
         before, last = ports.effects.end(end, event.cause, trace)
         event.memory.ended(end.terminal.identity, event.now_ms)
-        ports.metrics.terminal(end.terminal, "kafka")
+        ports.metrics.terminal(end.terminal, "kafka", end.request, event.policy.shown)
         ports.outbox.put(((*letters, *before), last), event.done)
 
     def _put_aside(self, event: _Event, reason: Reason, identity: Identity | None = None) -> None:

@@ -186,7 +186,7 @@ class Gateway(services_pb2_grpc.GatewayServicer):
         parts = self._parts
         flight.terminal = terminal = terminal_to(end.terminal)
         parts.book.write(end, terminal)
-        parts.process.metrics.terminal(end.terminal, "grpc")
+        parts.process.metrics.terminal(end.terminal, "grpc", end.request, parts.policies.current.shown)
         if span.is_recording():
             describe(span, end.request, end.terminal, parts.process.settings.capture_prompts)
         return terminal

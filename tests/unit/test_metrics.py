@@ -6,7 +6,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from trivium.core.outcome import Answer, Attempt, Fault, FaultKind, Outcome, ReasonCode, Terminal, TerminalKind, Usage
-from trivium.core.request import Identity
+from trivium.core.policy import Shown
+from trivium.core.request import Identity, Request
 from trivium.telemetry import names
 from trivium.telemetry.metrics import Metrics, merged
 
@@ -48,6 +49,20 @@ def test_a_terminal_is_counted_with_its_cost_by_target_and_its_time() -> None:
     assert found[f"{names.METRIC_COST} target=finetuned/a task_type=draft tier=finetuned"] == 6
     assert found[f"{names.METRIC_COST} target=cloud/small task_type=draft tier=cloud"] == 80
     assert found[f"{names.METRIC_DURATION}_sum task_type=draft tier=cloud"] == pytest.approx(0.5)
+
+
+def test_the_bill_goes_to_who_asked_and_words_that_nobody_listed_are_one() -> None:
+    metrics, shown = Metrics(), Shown(frozenset({"care"}), frozenset({"pro"}))
+    asked = Request(WHO, (), team="care", user_tier="pro")
+    for team in ("care", "care", "made-up-1", "made-up-2", ""):
+        metrics.terminal(replace(TERMINAL, cost_micro_dollars=43), "kafka", replace(asked, team=team), shown)
+    metrics.terminal(replace(TERMINAL, cost_micro_dollars=0), "kafka", replace(asked, user_tier="made-up"), shown)
+    spent = {name: value for name, value in read(metrics).items() if name.startswith(names.METRIC_SPEND)}
+    assert spent == {
+        f"{names.METRIC_SPEND} team=care tenant=acme user_tier=pro": 86,
+        f"{names.METRIC_SPEND} team=other tenant=acme user_tier=pro": 86,
+        f"{names.METRIC_SPEND} team= tenant=acme user_tier=pro": 43,
+    }
 
 
 def test_an_attempt_is_counted_with_tokens_and_latencies() -> None:

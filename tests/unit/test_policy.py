@@ -291,3 +291,14 @@ def test_notes_tell_what_may_not_be_meant() -> None:
         "there is no classifier, so `auto` always takes the default route",
         "nothing routes to finetuned/idle; only a pinned request reaches it",
     )
+
+
+def test_the_words_of_metrics_are_those_listed_and_those_that_rules_ask_for() -> None:
+    rule = "\nrules:\n  - {name: r, when: {team: [care, ops], user_tier: gold}, route: [cloud/small]}\n"
+    bare = GOOD.split("\nrules:")[0]
+    policy = parse(f"{bare}{rule}metrics: {{teams: [sales], user_tiers: [free]}}\n".encode(), EXAMPLE)
+    assert policy.shown.teams == {"care", "ops", "sales"}
+    assert policy.shown.user_tiers == {"gold", "free"}
+    too_many = "[" + ", ".join(f"t{i}" for i in range(101)) + "]"
+    with pytest.raises(BadPolicy, match=r"metrics\.teams: has 101 words; metrics bear at most 100"):
+        parse(f"{bare}\nmetrics: {{teams: {too_many}}}\n".encode(), EXAMPLE)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Final
 
 from trivium.core.request import Output
 
@@ -218,6 +219,17 @@ class Classifier:
 
 
 @dataclass(frozen=True, slots=True)
+class Shown:
+    """The callers' own words that may be labels of metrics: few and known. Every other one counts as `other`."""
+
+    teams: frozenset[str] = frozenset()
+    user_tiers: frozenset[str] = frozenset()
+
+
+NOBODY_SHOWN: Final = Shown()
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """A whole policy. `fingerprint` is a hash of the file; `revision` only grows."""
 
@@ -238,3 +250,5 @@ class Policy:
     attempt_cap_ms: int = 120_000
     reference_target: str = ""
     """What all-cloud cost is counted at: the dearest cloud target unless the file names one."""
+    shown: Shown = NOBODY_SHOWN
+    """Teams and user tiers that the bill is split by on dashboards."""

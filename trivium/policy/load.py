@@ -9,6 +9,7 @@ from trivium.core.errors import BadPolicy
 from trivium.core.near import hint, quoted
 from trivium.core.policy import Classifier, Policy, Target, TaskType, Tenant, Tier
 from trivium.core.price import dearest
+from trivium.policy.metrics import read_shown
 from trivium.policy.rules import Names, read_endpoints, read_experiments, read_rules, read_tenants
 from trivium.policy.section import Report, Section, as_section
 from trivium.policy.targets import read_targets
@@ -67,6 +68,7 @@ def _policy(root: Section, content: bytes, file: Path) -> Policy:
     names = Names(targets, list(tasks), list(tenants))
     novel_spec, novel_route = read_novel(root, targets)
     _corpora(root, {**tasks, novel_spec.name: TaskType(novel_spec, novel_route)}, tenants)
+    rules = read_rules(root, names)
     return Policy(
         revision=root.whole("revision", least=1),
         fingerprint=hashlib.blake2b(content, digest_size=16).hexdigest(),
@@ -77,12 +79,13 @@ def _policy(root: Section, content: bytes, file: Path) -> Policy:
         default_route=read_default(root, targets, novel_route),
         novel_route=novel_route,
         novel_spec=novel_spec,
-        rules=read_rules(root, names),
+        rules=rules,
         experiments=read_experiments(root, names),
         classifier=_classifier(root, file),
         max_timeout_ms=longest,
         attempt_cap_ms=root.whole("attempt_cap_ms", 120_000, least=1, most=600_000),
         reference_target=_reference(root, targets),
+        shown=read_shown(root, rules),
     )
 
 

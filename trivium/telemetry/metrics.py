@@ -13,6 +13,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
 from trivium.core.outcome import Answer, Outcome, ReasonCode, Terminal, Usage
+from trivium.core.policy import NOBODY_SHOWN, Shown
+from trivium.core.request import Request
 from trivium.telemetry import names
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -20,6 +22,9 @@ CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _DURATION: Final = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 600.0)
 _TPOT: Final = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.2, 0.5, 1.0)
 _BREAKER: Final = {"closed": 0, "half_open": 1, "open": 2}
+
+OTHER: Final = "other"
+"""Stands for every team and user tier that the policy does not list: callers choose the words, we bear the series."""
 
 CacheResult = Literal["exact", "semantic", "miss", "refused"]
 Door = Literal["kafka", "grpc"]
@@ -35,6 +40,9 @@ class Metrics:
             names.METRIC_TERMINALS, "Terminals.", ("kind", "tier", "target", "task_type", "door"), registry=registry
         )
         self._cost = Counter(names.METRIC_COST, "Micro-dollars.", ("tier", "target", "task_type"), registry=registry)
+        self._spend = Counter(
+            names.METRIC_SPEND, "Micro-dollars by who asked.", ("tenant", "team", "user_tier"), registry=registry
+        )
         self._tokens = Counter(names.METRIC_TOKENS, "Tokens.", ("kind", "target"), registry=registry)
         self._duration = Histogram(
             names.METRIC_DURATION, "Arrival to terminal.", ("tier", "task_type"), registry=registry, buckets=_DURATION
@@ -59,12 +67,17 @@ class Metrics:
         # Finding a child by its labels costs more than counting with it.
         self._known: dict[tuple[str, ...], tuple[Counter, Histogram]] = {}
         self._costs: dict[tuple[str, str], Counter] = {}
+        self._spent: dict[tuple[str, str, str], Counter] = {}
         self._attempted: dict[tuple[str, str], Counter] = {}
         self._token_kinds: dict[tuple[str, str], Counter] = {}
         self._of_target: dict[str, tuple[Histogram, Histogram, Histogram]] = {}
 
-    def terminal(self, terminal: Terminal, door: Door) -> None:
-        """A request ended here."""
+    def terminal(
+        self, terminal: Terminal, door: Door, asked: Request | None = None, shown: Shown = NOBODY_SHOWN
+    ) -> None:
+        """A request ended here. `asked`: whose bill it goes on; `shown`: which of its words may be labels."""
+        if asked is not None and terminal.cost_micro_dollars:
+            self._charge(terminal, asked, shown)
         labels = (terminal.kind.value, terminal.tier, terminal.target, terminal.task_type, door)
         known = self._known.get(labels)
         if known is None:
@@ -80,6 +93,18 @@ class Metrics:
                     tier = attempt.target.partition("/")[0]
                     cost = self._costs[key] = self._cost.labels(tier, attempt.target, terminal.task_type)
                 cost.inc(attempt.cost_micro_dollars)
+
+    def _charge(self, terminal: Terminal, asked: Request, shown: Shown) -> None:
+        team, user_tier = asked.team, asked.user_tier
+        key = (
+            terminal.identity.tenant,
+            team if not team or team in shown.teams else OTHER,
+            user_tier if not user_tier or user_tier in shown.user_tiers else OTHER,
+        )
+        spent = self._spent.get(key)
+        if spent is None:
+            spent = self._spent[key] = self._spend.labels(*key)
+        spent.inc(terminal.cost_micro_dollars)
 
     def attempt(self, outcome: Outcome, target: str = "") -> None:
         """An attempt was answered here, by `target` (the outcome's own unless given)."""
