@@ -29,6 +29,7 @@ from benchmarks.report import finish, print_table
 from infra.part import Part, RunningPart
 from trivium.core.partition import home
 from trivium.kafka.admin import ensure
+from trivium.kafka.layout import Layout
 from trivium.kafka.producer import Producer, ProducerOptions
 from trivium.kafka.reader import ReaderOptions, connected
 from trivium.kafka.record import Record
@@ -109,7 +110,7 @@ async def mesh(options: Options, folder: Path) -> AsyncIterator[tuple[str, dict[
     running: dict[str, RunningPart] = {}
     try:
         if options.kafka:
-            await ensure(options.kafka, all_topics([REPLIES]), 1, create=True)
+            await ensure(options.kafka, all_topics([REPLIES]), Layout(), create=True)
         else:
             running["broker"] = await RunningPart.start(
                 Part("broker", "infra.broker", ("--mesh", "--reply-topic", REPLIES)), folder

@@ -54,7 +54,7 @@ class Vault:
     def environ(self, principal: str) -> dict[str, str]:
         """The settings with which a process of Trivium comes in as `principal`."""
         return {
-            "TRIVIUM_KAFKA_SECURITY": "SASL_SSL",
+            "TRIVIUM_KAFKA_PROTOCOL": "SASL_SSL",
             "TRIVIUM_KAFKA_USER": principal,
             "TRIVIUM_KAFKA_PASSWORD": self.password(principal),
             "TRIVIUM_KAFKA_CA": str(self.ca.resolve()),

@@ -1,37 +1,52 @@
-"""Topics on a real broker: created as they must be, and compared with what is there."""
+"""Topics on a real broker: created as they must be, compared with what is there, and their settings put right."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from enum import Enum
+from typing import Final
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import IncompatibleBrokerVersion, KafkaError, TopicAlreadyExistsError, for_code
 
 from trivium.core.errors import Unreachable
+from trivium.kafka.layout import UNCHANGED, Drift, Found, Layout, compare, configuration
 from trivium.kafka.topics import Topic
 
-TIMEOUT_S = 10.0
-UNTOLD = "this broker does not tell retention, compaction and timestamps"
+TIMEOUT_S: Final = 10.0
+UNTOLD: Final = "this broker does not tell retention, compaction and timestamps"
+_SET_ON_TOPIC: Final = 1
+"""Kafka's ConfigSource of a setting that the topic itself has."""
+
+
+class State(Enum):
+    """How a topic stands."""
+
+    MISSING = "missing"
+    CREATED = "created"
+    RIGHT = "right"
+    REPAIRED = "repaired"
+    DRIFT = "drift"
 
 
 @dataclass(frozen=True, slots=True)
 class TopicState:
-    """How a topic stands: `missing`, `created`, `right`, or `drift` with what is unlike the design."""
+    """A topic, how it stands, and what is (or, when repaired, was) unlike the design."""
 
     topic: Topic
-    state: str
-    drift: tuple[str, ...] = ()
+    state: State
+    drift: tuple[Drift, ...] = ()
+    note: str = ""
 
 
-def configuration(topic: Topic) -> dict[str, str]:
-    """The topic's own settings on the broker. LogAppendTime, because the broker's clock is the journey's."""
-    return {
-        "cleanup.policy": topic.keep.value,
-        "retention.ms": str(topic.retention_ms),
-        "message.timestamp.type": "LogAppendTime",
-    }
+@dataclass(frozen=True, slots=True)
+class _Settings:
+    """Of one topic: all that are in force, and those that it has of its own."""
+
+    all: Mapping[str, str]
+    own: Mapping[str, str]
 
 
 @asynccontextmanager
@@ -50,28 +65,44 @@ async def admin(bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
         await client.close()
 
 
-async def ensure(bootstrap: str, topics: Iterable[Topic], replication: int, create: bool) -> list[TopicState]:
-    """Creates what is missing (when `create`) and says how each topic stands. Nothing that exists is changed."""
-    wanted = list(topics)
+async def ensure(
+    bootstrap: str, topics: Iterable[Topic], layout: Layout, create: bool = False, repair: bool = False
+) -> list[TopicState]:
+    """Says how each topic stands; creates what is missing and puts settings right, each when asked to.
+
+    The number of partitions is never changed: home partitions are a hash modulo it. Raises Unreachable.
+    """
+    wished = list(topics)
     async with admin(bootstrap) as client:
-        there = await _partitions(client)
-        missing = [topic for topic in wanted if topic.name not in there]
+        there = await _described(client)
+        missing = [topic for topic in wished if topic.name not in there]
         if create and missing:
-            await _create(client, missing, replication)
-        known = [topic for topic in wanted if topic.name in there]
-        configs = await _configs(client, known)
-    states = [TopicState(t, "created" if create else "missing") for t in missing]
-    states += [_compare(t, there[t.name], None if configs is None else configs.get(t.name, {})) for t in known]
-    return sorted(states, key=lambda state: wanted.index(state.topic))
+            await _create(client, missing, layout)
+        known = [topic for topic in wished if topic.name in there]
+        settings = await _settings(client, known)
+        states = [TopicState(topic, State.CREATED if create else State.MISSING) for topic in missing]
+        for topic in known:
+            found = Found(*there[topic.name], None if settings is None else settings[topic.name].all)
+            drift = compare(topic, found, layout)
+            if repair and settings is not None and any(not d.unrepaired for d in drift):
+                await _write(client, topic, drift, settings[topic.name].own)
+                states.append(TopicState(topic, State.DRIFT if any(d.unrepaired for d in drift) else State.REPAIRED, drift))
+            else:
+                states.append(TopicState(topic, State.DRIFT if drift else State.RIGHT, drift, UNTOLD if settings is None else ""))
+    return sorted(states, key=lambda state: wished.index(state.topic))
 
 
-async def _partitions(client: AIOKafkaAdminClient) -> dict[str, int]:
+async def _described(client: AIOKafkaAdminClient) -> dict[str, tuple[int, int]]:
+    """Partitions and replicas by topic."""
     described = await client.describe_topics()
-    return {t["topic"]: len(t["partitions"]) for t in described if not t.get("error_code")}
+    return {
+        t["topic"]: (len(t["partitions"]), min((len(p["replicas"]) for p in t["partitions"]), default=0))
+        for t in described if not t.get("error_code")
+    }  # fmt: skip
 
 
-async def _create(client: AIOKafkaAdminClient, topics: list[Topic], replication: int) -> None:
-    new = [NewTopic(t.name, t.partitions, replication, topic_configs=configuration(t)) for t in topics]
+async def _create(client: AIOKafkaAdminClient, topics: list[Topic], layout: Layout) -> None:
+    new = [NewTopic(t.name, t.partitions, layout.replication, topic_configs=configuration(t, layout)) for t in topics]
     try:
         response = await client.create_topics(new)
     except TopicAlreadyExistsError:
@@ -83,9 +114,9 @@ async def _create(client: AIOKafkaAdminClient, topics: list[Topic], replication:
             raise Unreachable(f"topic {name} was not created: {for_code(code).__name__} {rest[0] if rest else ''}")
 
 
-async def _configs(client: AIOKafkaAdminClient, topics: list[Topic]) -> dict[str, dict[str, str]] | None:
+async def _settings(client: AIOKafkaAdminClient, topics: list[Topic]) -> dict[str, _Settings] | None:
     """By topic; None from a broker that does not tell them (the embedded one)."""
-    found: dict[str, dict[str, str]] = {}
+    found: dict[str, _Settings] = {}
     if not topics:
         return found
     resources = [ConfigResource(ConfigResourceType.TOPIC, topic.name) for topic in topics]
@@ -94,17 +125,19 @@ async def _configs(client: AIOKafkaAdminClient, topics: list[Topic]) -> dict[str
     except IncompatibleBrokerVersion:
         return None
     for response in responses:
-        for _code, _message, _type, name, entries in response.resources:
-            found[name] = {entry[0]: entry[1] for entry in entries}
+        for code, message, _type, name, entries in response.resources:
+            if code:
+                raise Unreachable(f"the broker does not tell the settings of {name}: {for_code(code).__name__} {message or ''}")
+            own = {entry[0]: entry[1] for entry in entries if entry[3] == _SET_ON_TOPIC}
+            found[name] = _Settings({entry[0]: entry[1] for entry in entries}, own)
     return found
 
 
-def _compare(topic: Topic, partitions: int, found: Mapping[str, str] | None) -> TopicState:
-    drift = [] if partitions == topic.partitions else [f"{partitions} partitions instead of {topic.partitions}"]
-    if found is None:
-        return TopicState(topic, "drift" if drift else "right", (*drift, UNTOLD))
-    for name, value in configuration(topic).items():
-        has = found.get(name)
-        if has is not None and set(has.split(",")) != set(value.split(",")):
-            drift.append(f"{name} is {has} instead of {value}")
-    return TopicState(topic, "drift" if drift else "right", tuple(drift))
+async def _write(client: AIOKafkaAdminClient, topic: Topic, drift: Iterable[Drift], own: Mapping[str, str]) -> None:
+    """Kafka replaces all settings of a topic at once: what it has besides is written again as it is."""
+    changed = {d.what: d.wants for d in drift if not d.unrepaired}
+    kept = {name: value for name, value in (dict(own) | changed).items() if UNCHANGED.get(name) != value}
+    for response in await client.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic.name, kept)]):
+        for code, message, _type, name in response.resources:
+            if code:
+                raise Unreachable(f"the settings of {name} were not changed: {for_code(code).__name__} {message or ''}")

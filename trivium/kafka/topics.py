@@ -33,7 +33,8 @@ HEADER_KIND = "kind"
 HEADER_CAUSE = "cause"
 """On replies: number of the attempt whose outcome ended the request, 0 when the request itself did, -1 for a cancel."""
 
-DAY_MS = 86_400_000
+HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
 
 
 class Lane(Enum):
@@ -61,6 +62,14 @@ class Topic:
     keep: Keep
     retention_ms: int
     """-1: for ever."""
+    segment_ms: int = 0
+    """A part of the log that still grows is never cleaned; 0: the broker's own (a week)."""
+    compaction_lag_ms: int = 0
+    """Records younger than this are never compacted away."""
+
+
+CACHE_KEPT_MS = 30 * DAY_MS
+"""No cached answer lives longer (the policy's ttl_s neither)."""
 
 
 def work(tier: Tier, lane: Lane = Lane.MAIN) -> str:
@@ -90,8 +99,10 @@ def all_topics(reply_topics: Iterable[str], partitions: int = PARTITIONS) -> tup
         *(Topic(attempts(tier), partitions, delete, 2 * DAY_MS) for tier in Tier),
         *(Topic(name, partitions, delete, 7 * DAY_MS) for name in replies),
         Topic(LEDGER, partitions, delete, 30 * DAY_MS),
-        Topic(CACHE, partitions, Keep.COMPACT_DELETE, 30 * DAY_MS),
-        Topic(DOCUMENTS, partitions, Keep.COMPACT, -1),
-        Topic(PULSE, 1, Keep.COMPACT_DELETE, DAY_MS // 24),
+        Topic(CACHE, partitions, Keep.COMPACT_DELETE, CACHE_KEPT_MS),
+        # A view that starts late must see every change that a cached answer may be older than, not the last one alone.
+        Topic(DOCUMENTS, partitions, Keep.COMPACT, -1, compaction_lag_ms=CACHE_KEPT_MS),
+        # Every process reads it from its beginning.
+        Topic(PULSE, 1, Keep.COMPACT_DELETE, HOUR_MS, segment_ms=HOUR_MS // 6),
         Topic(DEADLETTER, partitions, delete, 30 * DAY_MS),
     )

@@ -18,6 +18,7 @@ from trivium.core.outcome import Terminal
 from trivium.ingest.files import select
 from trivium.ingest.send import ingest
 from trivium.kafka.admin import ensure
+from trivium.kafka.layout import Layout
 from trivium.kafka.reader import Tail
 from trivium.kafka.record import Delivered
 from trivium.kafka.topics import DEADLETTER, PARTITIONS, all_topics
@@ -155,7 +156,7 @@ async def running_mesh(folder: Path, broker: str = "") -> AsyncIterator[RunningM
     async with AsyncExitStack() as stack:
         if broker:
             replies = sorted({topic for tenant in load(POLICY).tenants.values() for topic in tenant.reply_topics})
-            await ensure(broker, all_topics(replies, PARTITIONS), 1, True)
+            await ensure(broker, all_topics(replies, PARTITIONS), Layout(), create=True)
         local = await stack.enter_async_context(LocalMesh(MeshOptions(data=folder, kafka=broker)))
         async with channel(local.addresses.retrieval) as retrieval:
             report = await ingest(retrieval, "acme", "docs", select(DOCUMENTS), lambda _sent: None)
