@@ -15,6 +15,7 @@ from trivium.core.errors import BadSetting, Unreachable, VendorFault
 from trivium.core.policy import Tier
 from trivium.embed.remote import RemoteEmbedder
 from trivium.kafka.producer import Producer, ProducerOptions
+from trivium.kafka.security import read_kafka
 from trivium.process import Process, run
 from trivium.rpc.channels import channel
 from trivium.rpc.server import adding
@@ -28,7 +29,7 @@ _LOG = logging.getLogger(__name__)
 
 async def main(process: Process) -> None:
     """Answer from documents until told to stop."""
-    settings, kafka = read(RetrievalSettings, process.environ), read(KafkaSettings, process.environ)
+    settings, kafka = read(RetrievalSettings, process.environ), read_kafka(process.environ)
     tier = read(TierSettings, process.environ)
     if tier.processes > 1 and not is_server(settings.milvus):
         raise BadSetting("TRIVIUM_TIER_PROCESSES must be 1 with Milvus Lite, which one process owns; name a server in TRIVIUM_MILVUS")

@@ -16,8 +16,8 @@ from services.retrieval.milvus import Milvus
 from services.retrieval.passages import REVISION, Draft, make_passages
 from services.retrieval.reading import kind_of, read_document
 from services.retrieval.relevance import MOST_PASSAGES, choose
-from services.retrieval.store import Name, Row, Stored, embedded_text, name_problem
-from services.retrieval.terms import lookup_query
+from services.retrieval.store import Hit, Name, Row, Stored, embedded_text, name_problem
+from services.retrieval.terms import lookup_query, named_sections
 from trivium.core.errors import BadRequest, VendorFault
 from trivium.core.outcome import Reason, ReasonCode
 from trivium.core.prompt import estimate_tokens
@@ -27,6 +27,10 @@ _LOG = logging.getLogger(__name__)
 
 CANDIDATES: Final = 12
 """Hits that are judged for a reply of three; more for a longer one."""
+NAMED_CANDIDATES: Final = 60
+"""Hits of a section that a question names: many documents may have a section of that number."""
+MOST_NAMED: Final = 8
+"""Sections that one question may name."""
 FLUSH_EVERY: Final = 500
 """Passages written before they are sealed in the midst of an ingest."""
 ANNOUNCED_AT_ONCE: Final = 100
@@ -88,7 +92,7 @@ class Library:
         if not asked:
             raise BadRequest(Reason(ReasonCode.EMPTY_PROMPT, "the query is empty", "query"))
         vector = (await self._embedding.embed_many([asked]))[0]
-        hits = await self._store.search(tenant, corpus, vector, lookup_query(asked), _candidates(limit))
+        hits = await self._hits(tenant, corpus, asked, vector, _candidates(limit))
         if not hits:
             raise BadRequest(_unknown(tenant, corpus))
         choice = choose(asked, hits, limit, budget_tokens, relevance_cut)
@@ -153,6 +157,16 @@ class Library:
         for start in range(0, len(changes), ANNOUNCED_AT_ONCE):
             await asyncio.gather(*map(self._announcer.announce, changes[start : start + ANNOUNCED_AT_ONCE]))
         return len(latest)
+
+    async def _hits(self, tenant: str, corpus: str, asked: str, vector: Vector, limit: int) -> tuple[Hit, ...]:
+        """What comes into question: the nearest, and first of all those of a section that the question names."""
+        nearest = self._store.search(tenant, corpus, vector, lookup_query(asked), limit)
+        if not (numbers := [number.casefold() for number in named_sections(asked)[:MOST_NAMED]]):
+            return await nearest
+        of_sections = self._store.search_sections(tenant, corpus, vector, numbers, NAMED_CANDIDATES)
+        named, others = await asyncio.gather(of_sections, nearest)
+        seen = {(hit.document, hit.version, hit.ordinal) for hit in named}
+        return (*named, *(hit for hit in others if (hit.document, hit.version, hit.ordinal) not in seen))
 
     # --- steps -------------------------------------------------------------------------------------------------
 

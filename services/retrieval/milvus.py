@@ -17,6 +17,7 @@ from typing import Any, Final, ParamSpec, TypeVar
 import numpy as np
 
 from services.retrieval.store import Hit, Mode, Name, Row, Stored
+from services.retrieval.terms import section_numbers
 from trivium.core.errors import Unreachable, VendorFault
 from trivium.core.outcome import Fault, FaultKind
 from trivium.ports import Vector
@@ -33,6 +34,8 @@ PAGE: Final = 1_000
 """Rows of one page of a listing."""
 MOST_ROWS: Final = 16_384
 """What one query may return; a document has at most half as many passages, for two versions of it may be there."""
+DEEPEST: Final = 16
+"""Section numbers of one passage, its own last."""
 RRF_K: Final = 60
 """Constant of reciprocal rank fusion: Cormack, Clarke and Buettcher, SIGIR 2009."""
 FIELDS: Final = ("document", "section", "version", "ordinal", "text", "lookup", "tokens", "epoch", "dense")
@@ -58,6 +61,11 @@ def quoted(text: str) -> str:
 
     JSON's escapes are its escapes, but for \\u: what is not ASCII stays as it is."""
     return json.dumps(text, ensure_ascii=False)
+
+
+def quoted_list(texts: Sequence[str]) -> str:
+    """Texts as a list of the filter language."""
+    return f"[{', '.join(map(quoted, texts))}]"
 
 
 def only(name: Name | None = None, *, tenant: str = "", corpus: str = "") -> str:
@@ -110,6 +118,13 @@ class Milvus:
     async def search(self, tenant: str, corpus: str, vector: Vector, lookup: str, limit: int) -> tuple[Hit, ...]:
         """The best `limit` passages of one tenant's corpus. Empty only when the corpus has none."""
         return await self._run(functools.partial(self._search, tenant, corpus, vector, lookup, limit), SEARCH_MS)
+
+    async def search_sections(
+        self, tenant: str, corpus: str, vector: Vector, numbers: Sequence[str], limit: int
+    ) -> tuple[Hit, ...]:
+        """The best `limit` passages, by vector, of the sections with these numbers and of those below them."""
+        where = f"{only(tenant=tenant, corpus=corpus)} and array_contains_any(numbers, {quoted_list(numbers)})"
+        return await self._run(lambda: _hits(self._dense_search(where, vector, limit), vector), SEARCH_MS)
 
     async def versions(self, name: Name) -> tuple[Stored, ...]:
         """Every version of a document that is there."""
@@ -213,6 +228,7 @@ class Milvus:
         schema.add_field("section", DataType.VARCHAR, max_length=8192)
         schema.add_field("text", DataType.VARCHAR, max_length=65535)
         schema.add_field("lookup", DataType.VARCHAR, max_length=65535, **({"enable_analyzer": True} if hybrid else {}))
+        schema.add_field("numbers", DataType.ARRAY, element_type=DataType.VARCHAR, max_capacity=DEEPEST, max_length=64)
         for number in ("ordinal", "total", "tokens", "epoch"):
             schema.add_field(number, DataType.INT64)
         schema.add_field("dense", DataType.FLOAT_VECTOR, dim=self._dimensions)
@@ -226,7 +242,7 @@ class Milvus:
 
     def _difference(self, described: dict[str, Any]) -> str:
         fields = {field["name"]: field for field in described["fields"]}
-        wanted = {"id", "tenant", "corpus", "total", *FIELDS} | ({"sparse"} if self.mode is Mode.HYBRID else set())
+        wanted = {"id", "tenant", "corpus", "total", "numbers", *FIELDS} | ({"sparse"} if self.mode is Mode.HYBRID else set())
         if missing := wanted - fields.keys():
             return "it has no field " + ", ".join(sorted(missing))
         dimensions = int(fields["dense"]["params"]["dim"])
@@ -237,29 +253,30 @@ class Milvus:
             "id": row.id, "tenant": row.name.tenant, "corpus": row.name.corpus, "document": row.name.document,
             "version": row.version, "ordinal": row.ordinal, "total": row.total, "section": _cut(row.section, 8192),
             "text": row.text, "lookup": _cut(row.lookup, 65_535), "tokens": row.tokens, "epoch": row.epoch,
-            "dense": row.vector.tolist(),
+            "numbers": [_cut(number, 64) for number in section_numbers(row.section)[-DEEPEST:]], "dense": row.vector.tolist(),
         }  # fmt: skip
 
     def _search(self, tenant: str, corpus: str, vector: Vector, lookup: str, limit: int) -> tuple[Hit, ...]:
         from pymilvus import AnnSearchRequest, RRFRanker
 
-        where, timeout = only(tenant=tenant, corpus=corpus), SEARCH_MS / 1000
-        dense = {"data": [vector.tolist()], "anns_field": "dense", "limit": limit}
+        where = only(tenant=tenant, corpus=corpus)
         if self.mode is Mode.DENSE or not lookup:
-            found = self._client.search(
-                self.collection, **dense, filter=where, output_fields=list(FIELDS), timeout=timeout,
-                search_params={"metric_type": "COSINE"}, consistency_level="Session",
-            )  # fmt: skip
-        else:
-            asked = [
-                AnnSearchRequest(**dense, param={"metric_type": "COSINE"}, expr=where),
-                AnnSearchRequest([lookup], "sparse", {"metric_type": "BM25"}, limit, expr=where),
-            ]
-            found = self._client.hybrid_search(
-                self.collection, asked, RRFRanker(RRF_K), limit=limit, output_fields=list(FIELDS), timeout=timeout,
-                consistency_level="Session",
-            )  # fmt: skip
-        return tuple(_hit(one["entity"], float(one["distance"]), vector) for one in found[0])
+            return _hits(self._dense_search(where, vector, limit), vector)
+        asked = [
+            AnnSearchRequest([vector.tolist()], "dense", {"metric_type": "COSINE"}, limit, expr=where),
+            AnnSearchRequest([lookup], "sparse", {"metric_type": "BM25"}, limit, expr=where),
+        ]
+        found = self._client.hybrid_search(
+            self.collection, asked, RRFRanker(RRF_K), limit=limit, output_fields=list(FIELDS), timeout=SEARCH_MS / 1000,
+            consistency_level="Session",
+        )  # fmt: skip
+        return _hits(found, vector)
+
+    def _dense_search(self, where: str, vector: Vector, limit: int) -> Any:
+        return self._client.search(
+            self.collection, [vector.tolist()], anns_field="dense", limit=limit, filter=where, output_fields=list(FIELDS),
+            timeout=SEARCH_MS / 1000, search_params={"metric_type": "COSINE"}, consistency_level="Session",
+        )  # fmt: skip
 
     def _of(self, name: Name, fields: Sequence[str]) -> list[dict[str, Any]]:
         """All rows of one document, as they are now."""
@@ -311,6 +328,10 @@ def mode_of(server_version: str) -> Mode:
     numbers = re.search(r"(\d+)\.(\d+)", server_version)
     old = numbers is not None and (int(numbers[1]), int(numbers[2])) < (2, 5)
     return Mode.DENSE if old else Mode.HYBRID
+
+
+def _hits(found: Any, asked: Vector) -> tuple[Hit, ...]:
+    return tuple(_hit(one["entity"], float(one["distance"]), asked) for one in found[0])
 
 
 def _hit(entity: dict[str, Any], score: float, asked: Vector) -> Hit:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from services.retrieval.store import Hit
-from services.retrieval.terms import named_sections, section_word, without_sections, words_of
+from services.retrieval.terms import named_sections, section_numbers, without_sections, words_of
 
 DEFAULT_CUT: Final = 0.25
 """When the request and the task type name none. Of the demo's 50 questions about the documents all have a passage above it,
@@ -50,7 +50,7 @@ class Choice:
 def judge(question: str, hits: Sequence[Hit]) -> tuple[Judged, ...]:
     """Relevance of each hit, in the hits' order."""
     asked = frozenset(words_of(without_sections(question)))
-    sections = frozenset(section_word(number) for number in named_sections(question))
+    sections = frozenset(number.casefold() for number in named_sections(question))
     words = [frozenset(hit.lookup.split()) for hit in hits]
     weights = _weights(asked, words)
     return tuple(Judged(hit, _relevance(hit, here, weights, sections)) for hit, here in zip(hits, words, strict=True))
@@ -94,6 +94,6 @@ def _weights(asked: frozenset[str], words: Sequence[frozenset[str]]) -> dict[str
 def _relevance(hit: Hit, here: frozenset[str], weights: dict[str, float], sections: frozenset[str]) -> float:
     total = sum(weights.values())
     coverage = sum(weight for word, weight in weights.items() if word in here) / total if total else 0.0
-    if sections & here:
+    if sections and not sections.isdisjoint(section_numbers(hit.section)):
         return NAMED_SECTION + (1.0 - NAMED_SECTION) * coverage
     return (max(0.0, hit.cosine) + coverage) / 2

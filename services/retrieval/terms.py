@@ -56,6 +56,11 @@ def title_number(title: str) -> str:
     return match.group(1) if match else ""
 
 
+def section_numbers(section: str) -> tuple[str, ...]:
+    """The numbers in a passage's section, outermost first: "3 Limits > 3.2 Retries" -> ("3", "3.2")."""
+    return tuple(number.casefold() for title in section.split(" > ") if (number := title_number(title)))
+
+
 def named_sections(question: str) -> tuple[str, ...]:
     """The section numbers that a question names: "what does section 3.2 say" -> ("3.2",)."""
     return tuple(dict.fromkeys(match.group(1) for match in _ASKED_SECTION.finditer(question)))
