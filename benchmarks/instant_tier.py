@@ -3,6 +3,7 @@
 from trivium.core.outcome import Answer, Outcome, Usage
 from trivium.core.policy import Tier
 from trivium.core.slip import Work
+from trivium.kafka.security import read_kafka
 from trivium.ports import Emit, emit_nothing
 from trivium.process import Process, run
 from trivium.settings import FinetunedSettings, KafkaSettings, TierSettings, read
@@ -26,7 +27,7 @@ class Instant:
 
 async def main(process: Process) -> None:
     """Run the whole tier around it."""
-    kafka, tier = read(KafkaSettings, process.environ), read(TierSettings, process.environ)
+    kafka, tier = read_kafka(process.environ), read(TierSettings, process.environ)
     await run_tier(process, Tier.FINETUNED, Instant(), kafka, tier, read(FinetunedSettings, process.environ).port)
 
 

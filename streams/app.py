@@ -16,14 +16,15 @@ from streams.resources import Knowledge
 from streams.transport import AppOptions, build_app
 from streams.worker import Crew, CrewBoot, WorkerOptions, agent_of
 from trivium.core.errors import TriviumError
+from trivium.kafka.security import read_kafka
 from trivium.policy import PolicyFile
 from trivium.process import Process
-from trivium.settings import KafkaSettings, ProcessSettings, RouterSettings, read
+from trivium.settings import ProcessSettings, RouterSettings, read
 
 
 def make(process: Process, under_faust: bool = False) -> tuple[faust.App, Crew]:
     """The app of one router process, with its crew. Raises BadSetting and BadPolicy."""
-    kafka, router = read(KafkaSettings, process.environ), read(RouterSettings, process.environ)
+    kafka, router = read_kafka(process.environ), read(RouterSettings, process.environ)
     app = build_app(
         AppOptions(
             bootstrap=kafka.bootstrap,

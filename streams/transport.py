@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any, cast
 
 import faust
+from faust.auth import Credentials, SASLCredentials, SSLCredentials
 from faust.sensors import Monitor
 from faust.transport.drivers.aiokafka import Transport
 from yarl import URL
 
 from streams.consumer import RECORDS_OF_AN_EVENT, SafeConsumer
+from trivium.kafka.security import arguments
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,7 @@ def settings(options: AppOptions) -> Mapping[str, Any]:
         "topic_allow_declare": False,
         "topic_disable_leader": True,
         "web_enabled": False,
+        "broker_credentials": _credentials(options.bootstrap),
         "datadir": Path(options.datadir or tempfile.mkdtemp(prefix="trivium-router-")),
         "Monitor": QuietMonitor,
         "value_serializer": "raw",
@@ -91,6 +94,21 @@ def settings(options: AppOptions) -> Mapping[str, Any]:
     if options.instance_id:
         chosen["consumer_group_instance_id"] = options.instance_id
     return chosen
+
+
+def _credentials(bootstrap: str) -> Credentials | None:
+    """What a secured address says, in Faust's words."""
+    chosen = arguments(bootstrap)
+    match chosen.get("security_protocol"):
+        case None:
+            return None
+        case "SSL":
+            return SSLCredentials(chosen["ssl_context"])
+        case _:
+            user, password = chosen["sasl_plain_username"], chosen["sasl_plain_password"]
+            return SASLCredentials(
+                username=user, password=password, ssl_context=chosen.get("ssl_context"), mechanism=chosen["sasl_mechanism"]
+            )
 
 
 def build_app(options: AppOptions) -> faust.App:

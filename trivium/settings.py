@@ -10,9 +10,9 @@ from trivium.core.errors import BadSetting
 S = TypeVar("S")
 
 
-def setting(name: str, default: Any, doc: str) -> Any:
-    """A field that is read from TRIVIUM_<name>; the doc stands in the README's table."""
-    return field(default=default, metadata={"env": f"TRIVIUM_{name}", "doc": doc})
+def setting(name: str, default: Any, doc: str, secret: bool = False) -> Any:
+    """A field that is read from TRIVIUM_<name>; the doc stands in the README's table. A secret is not in the repr."""
+    return field(default=default, repr=not secret, metadata={"env": f"TRIVIUM_{name}", "doc": doc})
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,14 @@ class KafkaSettings:
     heartbeat_ms: int = setting("HEARTBEAT_MS", 3_000, "consumer-group heartbeat")
     max_message_bytes: int = setting("MAX_MESSAGE_BYTES", 4_000_000, "largest record that is produced")
     connect_timeout_ms: int = setting("CONNECT_TIMEOUT_MS", 8_000, "how long a start waits for a broker before it says so and leaves")
+    protocol: str = setting("KAFKA_PROTOCOL", "PLAINTEXT", "PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL")
+    mechanism: str = setting("KAFKA_MECHANISM", "SCRAM-SHA-512", "SCRAM-SHA-512 or SCRAM-SHA-256")
+    user: str = setting("KAFKA_USER", "", "SASL: the principal of this process")
+    password: str = setting("KAFKA_PASSWORD", "", "SASL: its password", secret=True)
+    password_file: str = setting("KAFKA_PASSWORD_FILE", "", "SASL: a file that holds the password instead")
+    ca: str = setting("KAFKA_CA", "", "TLS: PEM file of the CA that signed the brokers; empty: the system's")
+    cert: str = setting("KAFKA_CERT", "", "mutual TLS: PEM file of this client's certificate")
+    key: str = setting("KAFKA_KEY", "", "mutual TLS: PEM file of its key")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +89,7 @@ class FinetunedSettings:
     port: int = setting("FINETUNED_PORT", 7301, "gRPC port of the fine-tuned tier; 0: any free port")
     wire: str = setting("FINETUNED_WIRE", "tgi", "tgi (huggingface_hub) or openai (vLLM, SGLang, llama.cpp, TGI's chat route)")
     url: str = setting("FINETUNED_URL", "http://localhost:8080", "base URL of the model server")
-    key: str = setting("FINETUNED_KEY", "", "bearer token of the model server")
+    key: str = setting("FINETUNED_KEY", "", "bearer token of the model server", secret=True)
     search: str = setting("SEARCH", "localhost:7302", "retrieval service behind the tool search_documents")
 
 
@@ -91,7 +99,7 @@ class RetrievalSettings:
 
     port: int = setting("RETRIEVAL_PORT", 7302, "gRPC port of the retrieval tier; 0: any free port")
     milvus: str = setting("MILVUS", "./milvus.db", "Milvus URI, or a file name for Milvus Lite")
-    milvus_token: str = setting("MILVUS_TOKEN", "", "user:password or API key of Milvus")
+    milvus_token: str = setting("MILVUS_TOKEN", "", "user:password or API key of Milvus", secret=True)
     generator: str = setting("GENERATOR", "localhost:7301", "address of the fine-tuned tier, the default generator")
     generator_cloud: str = setting("GENERATOR_CLOUD", "localhost:7303", "address of the cloud tier, for targets that generate there")
     embedder: str = setting("EMBEDDER", "", "URL of a text-embeddings-inference server; empty: the bundled static vectors")
@@ -102,7 +110,7 @@ class CloudSettings:
     """services/cloud"""
 
     port: int = setting("CLOUD_PORT", 7303, "gRPC port of the cloud tier; 0: any free port")
-    key: str = setting("CLOUD_KEY", "", "Anthropic API key")
+    key: str = setting("CLOUD_KEY", "", "Anthropic API key", secret=True)
     url: str = setting("CLOUD_URL", "https://api.anthropic.com", "base URL of the Anthropic API, without /v1")
 
 

@@ -2,6 +2,7 @@
 
 from services.cloud.claude import Claude
 from trivium.core.policy import Tier
+from trivium.kafka.security import read_kafka
 from trivium.process import Process, run
 from trivium.settings import CloudSettings, KafkaSettings, TierSettings, read
 from trivium.tier.run import run_tier
@@ -10,7 +11,7 @@ from trivium.tier.run import run_tier
 async def main(process: Process) -> None:
     """Answer by Anthropic's API until told to stop."""
     settings = read(CloudSettings, process.environ)
-    kafka, tier = read(KafkaSettings, process.environ), read(TierSettings, process.environ)
+    kafka, tier = read_kafka(process.environ), read(TierSettings, process.environ)
     tracer = process.tracer if process.tracing.enabled else None
     async with Claude(settings, tracer) as claude:
         await run_tier(process, Tier.CLOUD, claude, kafka, tier, settings.port)

@@ -8,6 +8,7 @@ from services.finetuned.engine import Engine
 from services.finetuned.search import Search
 from trivium.core.errors import BadSetting
 from trivium.core.policy import Tier
+from trivium.kafka.security import read_kafka
 from trivium.process import Process, run
 from trivium.settings import FinetunedSettings, KafkaSettings, TierSettings, read
 from trivium.tier.run import run_tier
@@ -32,7 +33,7 @@ def backend(settings: FinetunedSettings) -> Backend:
 async def main(process: Process) -> None:
     """Answer by the fine-tuned model until told to stop."""
     settings = read(FinetunedSettings, process.environ)
-    kafka, tier = read(KafkaSettings, process.environ), read(TierSettings, process.environ)
+    kafka, tier = read_kafka(process.environ), read(TierSettings, process.environ)
     async with AsyncExitStack() as stack:
         server = backend(settings)
         stack.push_async_callback(server.close)

@@ -19,6 +19,7 @@ from trivium.core.policy import Tier
 from trivium.kafka.outbox import Outbox, OutboxOptions
 from trivium.kafka.producer import Producer, ProducerOptions
 from trivium.kafka.reader import ReaderOptions
+from trivium.kafka.security import read_kafka
 from trivium.policy import PolicyFile
 from trivium.process import Process, run
 from trivium.rpc.server import adding, serve
@@ -39,7 +40,7 @@ def now_ms() -> int:
 
 async def main(process: Process) -> None:
     """Serve the Gateway until told to stop; what is under way is finished and written down."""
-    settings, kafka = read(GatewaySettings, process.environ), read(KafkaSettings, process.environ)
+    settings, kafka = read(GatewaySettings, process.environ), read_kafka(process.environ)
     if settings.processes > 1 and process.worker is None:
         await supervise(process, settings.port, settings.processes)
         return

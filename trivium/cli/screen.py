@@ -4,14 +4,14 @@ import asyncio
 import json
 import os
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from trivium.settings import S, read
+from trivium.settings import KafkaSettings, S, read
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -35,7 +35,13 @@ def console(to_stderr: bool = False) -> Console:
 def settings(cls: type[S], **overrides: str | None) -> S:
     """Settings of the environment, with TRIVIUM_<NAME>=value for each option that was given."""
     given = {f"TRIVIUM_{name.upper()}": value for name, value in overrides.items() if value}
-    return read(cls, os.environ | given)
+    chosen = read(cls, os.environ | given)
+    if not isinstance(chosen, KafkaSettings):
+        return chosen
+    # Not at the top: aiokafka is slow to import, and most commands' --help needs none of it.
+    from trivium.kafka.security import secured
+
+    return cast(S, secured(chosen))
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:

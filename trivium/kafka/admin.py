@@ -13,6 +13,7 @@ from aiokafka.errors import IncompatibleBrokerVersion, KafkaError, TopicAlreadyE
 
 from trivium.core.errors import Unreachable
 from trivium.kafka.layout import UNCHANGED, Drift, Found, Layout, compare, configuration
+from trivium.kafka.security import arguments, unreachable
 from trivium.kafka.topics import Topic
 
 TIMEOUT_S: Final = 10.0
@@ -52,13 +53,15 @@ class _Settings:
 @asynccontextmanager
 async def admin(bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
     """A connected admin client. Raises Unreachable within 10 s."""
-    client = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=int(TIMEOUT_S * 1000))
+    client = AIOKafkaAdminClient(
+        bootstrap_servers=bootstrap, request_timeout_ms=int(TIMEOUT_S * 1000), **arguments(bootstrap)
+    )
     try:
         async with asyncio.timeout(TIMEOUT_S):
             await client.start()
     except (KafkaError, OSError, TimeoutError) as error:
         await client.close()
-        raise Unreachable(f"no Kafka broker answers at {bootstrap}: {error!r}") from error
+        raise await unreachable(bootstrap, error) from error
     try:
         yield client
     finally:

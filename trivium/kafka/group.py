@@ -23,10 +23,10 @@ from aiokafka.errors import (
     OffsetOutOfRangeError,
 )
 
-from trivium.core.errors import Unreachable
 from trivium.kafka.claim import Claim, GroupOptions, Lane
 from trivium.kafka.floor import Floor
 from trivium.kafka.reader import delivered
+from trivium.kafka.security import arguments, unreachable
 
 _LOG = logging.getLogger(__name__)
 
@@ -113,6 +113,7 @@ class GroupConsumer:
             session_timeout_ms=options.session_timeout_ms,
             heartbeat_interval_ms=options.heartbeat_ms,
             request_timeout_ms=options.request_timeout_ms,
+            **arguments(self._bootstrap),
         )
         self._consumer = consumer
         try:
@@ -120,7 +121,7 @@ class GroupConsumer:
                 await consumer.start()
         except _GONE as error:
             await self._close(consumer)
-            raise Unreachable(f"group {self._group}: no Kafka broker answers at {self._bootstrap}: {error!r}") from error
+            raise await unreachable(self._bootstrap, error, f"group {self._group}") from error
         # After the start, which otherwise would wait for the whole group: joining takes what others make it take.
         consumer.subscribe(self._topics, listener=_Listener(self))
         self._tasks = [

@@ -15,9 +15,9 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, KafkaTimeoutError, MessageSizeTooLargeError
 from aiokafka.structs import RecordMetadata
 
-from trivium.core.errors import Unreachable
 from trivium.core.murmur2 import partition_of
 from trivium.kafka.record import Record
+from trivium.kafka.security import arguments, unreachable
 
 _LOG = logging.getLogger(__name__)
 
@@ -177,13 +177,14 @@ class Producer:
             max_request_size=options.max_record_bytes,
             request_timeout_ms=options.request_timeout_ms,
             partitioner=_partition,
+            **arguments(self._bootstrap),
         )
         try:
             async with asyncio.timeout(options.start_timeout_ms / 1000):
                 await client.start()
         except (KafkaError, OSError, TimeoutError) as error:
             await self._close(client)
-            raise Unreachable(f"no Kafka broker answers at {self._bootstrap}: {error!r}") from error
+            raise await unreachable(self._bootstrap, error) from error
         except BaseException:
             await self._close(client)
             raise

@@ -17,6 +17,7 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from trivium.core.errors import Unreachable
 from trivium.kafka.record import Delivered
+from trivium.kafka.security import arguments, unreachable
 
 _LOG = logging.getLogger(__name__)
 
@@ -60,13 +61,14 @@ async def connected(bootstrap: str, topic: str, options: ReaderOptions) -> Async
         fetch_max_wait_ms=options.fetch_max_wait_ms,
         max_poll_records=options.max_poll_records,
         request_timeout_ms=options.request_timeout_ms,
+        **arguments(bootstrap),
     )
     try:
         try:
             async with asyncio.timeout(options.start_timeout_ms / 1000):
                 await consumer.start()
         except _GONE as error:
-            raise Unreachable(f"no Kafka broker with topic {topic} answers at {bootstrap}: {error!r}") from error
+            raise await unreachable(bootstrap, error, f"topic {topic}") from error
         yield consumer
     finally:
         await _stopped(consumer)
