@@ -4,7 +4,7 @@ BIN := .venv/bin
 ARGS ?=
 BENCHMARKS := decision cache router path gateway start ttft quality
 
-.PHONY: help install demo up test check lint types bench proto clean
+.PHONY: help install demo up test check lint types bench proto clean jaeger jaeger-stop test-jaeger milvus milvus-stop test-milvus
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -25,6 +25,25 @@ up: install ## Keep the same mesh running and print its addresses
 
 test: install ## Every test that needs nothing but this machine
 	$(BIN)/python -m pytest $(ARGS)
+
+jaeger: install ## A real Jaeger, built with Go: traces at 4317, pages at 16686 (jaeger-stop stops it)
+	$(BIN)/python -m infra.jaeger start $(ARGS)
+
+jaeger-stop: install
+	$(BIN)/python -m infra.jaeger stop $(ARGS)
+
+test-jaeger: install ## Both doors' traces, asserted through a real Jaeger's query API
+	$(BIN)/python -m pytest tests/real/jaeger $(ARGS)
+
+milvus: install ## A real Milvus 2.3.5 at 19530 (milvus-stop stops it)
+	$(BIN)/python -m infra.milvus start $(ARGS)
+
+milvus-stop: install
+	$(BIN)/python -m infra.milvus stop $(ARGS)
+
+test-milvus: install ## The retrieval contract on Milvus Lite and on a real Milvus
+	$(BIN)/python -m pytest tests/contract/test_retriever.py tests/contract/test_retriever_sections.py
+	$(BIN)/python -m pytest tests/real/milvus $(ARGS)
 
 check: lint types ## Style, import rules and types
 
