@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strings"
 
 	"google.golang.org/protobuf/encoding/protojson"
 	pb "trivium.dev/examples/ask/gen/trivium/v1"
@@ -17,10 +18,10 @@ func printTerminal(out io.Writer, terminal *pb.Terminal, asJSON, whole bool) int
 			panic(err) // a message that was just read can be written
 		}
 		fmt.Fprintf(out, "%s\n", line)
-	} else if whole {
-		fmt.Fprintln(out, terminal.GetAnswer().GetText())
-	}
-	if !asJSON {
+	} else {
+		if whole && terminal.Answer != nil {
+			fmt.Fprintln(out, terminal.Answer.Text)
+		}
 		fmt.Fprintf(out, "\n%s: %s\n", terminal.Identity.Id, summary(terminal))
 	}
 	if terminal.Kind == "answered" {
@@ -31,7 +32,7 @@ func printTerminal(out io.Writer, terminal *pb.Terminal, asJSON, whole bool) int
 
 func summary(terminal *pb.Terminal) string {
 	if reason := terminal.Reason; reason != nil {
-		return fmt.Sprintf("%s (%s): %s %s", terminal.Kind, reason.Code, reason.Message, reason.Hint)
+		return strings.TrimSuffix(fmt.Sprintf("%s (%s): %s; %s", terminal.Kind, reason.Code, reason.Message, reason.Hint), "; ")
 	}
 	by := terminal.Target
 	if by == "" {
