@@ -97,6 +97,7 @@ def test_the_rest_is_counted_under_its_declared_name() -> None:
     assert found[f"{names.METRIC_QUEUE_WAIT}_sum target=cloud/small"] == pytest.approx(0.25)
     assert found[f"{names.METRIC_BREAKER} target=cloud/small"] == 1
     assert found[f"{names.METRIC_DEADLETTERS} reason=undecodable"] == 1
+    assert found[f"{names.METRIC_DEADLETTERS} reason=id_reused"] == 0
     assert (found[names.METRIC_STRAYS], found[names.METRIC_DUPLICATES]) == (1, 1)
     assert (found[names.METRIC_PENDING], found[names.METRIC_READY]) == (3, 1)
 

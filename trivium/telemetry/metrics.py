@@ -60,6 +60,9 @@ class Metrics:
         )
         self._breaker = Gauge(names.METRIC_BREAKER, "0 closed, 1 half open, 2 open.", ("target",), registry=registry)
         self._deadletters = Counter(names.METRIC_DEADLETTERS, "Dead letters.", ("reason",), registry=registry)
+        for code in ReasonCode:
+            # From the start: the first one of a series that is new is a rise that nobody sees.
+            self._deadletters.labels(code.value)
         self._strays = Counter(names.METRIC_STRAYS, "Outcomes that came too late.", registry=registry)
         self._duplicates = Counter(names.METRIC_DUPLICATES, "Known identities that came again.", registry=registry)
         self._pending = Gauge(names.METRIC_PENDING, "Requests that wait for an outcome.", registry=registry)

@@ -1,0 +1,1 @@
+"""Grafana's dashboards, made from the names of the metrics that the code exports."""
