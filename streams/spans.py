@@ -1,12 +1,13 @@
 """The router's spans. The trace comes with the record and leaves with what is written; with tracing off it passes through."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from opentelemetry.trace import Span, SpanKind, get_current_span
 from opentelemetry.util.types import AttributeValue
 
-from trivium.core.outcome import Terminal
+from trivium.core.outcome import Attempt, Terminal
 from trivium.core.quick import quick
 from trivium.core.request import Identity
 from trivium.core.slip import Call
@@ -20,10 +21,13 @@ from trivium.telemetry.tracing import (
     context_of,
     failed,
     headers_from_context,
+    trace_id_of,
 )
 
 Headers = tuple[tuple[str, bytes], ...]
 
+GROUP: Final = "trivium.router"
+"""Faust's app id, which is the router's consumer group."""
 _TRACE: frozenset[str] = frozenset((HEADER_TRACEPARENT, HEADER_TRACESTATE))
 
 
@@ -49,6 +53,10 @@ class Marked:
                     names.POLICY_REVISION: call.journey.decision.policy_revision,
                 }
             )
+            self._judged(call.journey.attempts[:-1])
+            if call.work.attempt > 1:
+                # The record came from the attempt before: what follows it links to it, as at the other door.
+                self.link(self.root)
 
     def ended(self, terminal: Terminal, topic: str) -> Headers:
         """The record led to a terminal; returns the headers of the reply."""
@@ -73,8 +81,21 @@ class Marked:
         )
         if terminal.reason is not None:
             span.set_attribute(names.REASON, terminal.reason.code.value)
+            failed(span, terminal.reason.code.value, terminal.reason.message)
+        self._judged(terminal.attempts)
         span.end()
         return headers_from_context(context_of(span))
+
+    def _judged(self, attempts: Sequence[Attempt]) -> None:
+        """What became of the attempt whose outcome this record is."""
+        if self.span is not None and attempts:
+            self.span.set_attribute(names.VERDICT, attempts[-1].verdict.value)
+
+    def link(self, traceparent: str) -> None:
+        """This record comes after the span that a traceparent names."""
+        linked = get_current_span(context_from_traceparent(traceparent)).get_span_context()
+        if self.span is not None and linked.is_valid:
+            self.span.add_link(linked)
 
     def failed(self, error: BaseException) -> None:
         """The record could not be handled."""
@@ -108,6 +129,7 @@ def marked(tracing: Tracing, record: Delivered, name: str, root: str = "") -> Ma
         names.MESSAGING_DESTINATION: record.topic,
         names.MESSAGING_PARTITION: str(record.partition),
         names.MESSAGING_OFFSET: record.offset,
+        names.MESSAGING_GROUP: GROUP,
     }
     span = tracing.tracer.start_span(name, context_from_headers(headers), SpanKind.CONSUMER, attributes)
     onward = headers_from_context(context_of(span))
@@ -123,10 +145,8 @@ def identify(mark: Marked, identity: Identity, root: str = "") -> None:
     span.set_attribute(names.REQUEST_ID, identity.id)
     if identity.replay:
         span.set_attribute(names.REPLAY, identity.replay)
-    if root and root != mark.root:
-        linked = get_current_span(context_from_traceparent(root)).get_span_context()
-        if linked.is_valid:
-            span.add_link(linked)
+    if root and root != mark.root and trace_id_of(root) != trace_id_of(mark.root):
+        mark.link(root)
 
 
 def _traceparent(headers: Headers) -> str:

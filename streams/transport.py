@@ -13,6 +13,7 @@ from faust.transport.drivers.aiokafka import Transport
 from yarl import URL
 
 from streams.consumer import RECORDS_OF_AN_EVENT, SafeConsumer
+from streams.spans import GROUP
 from trivium.kafka.security import arguments
 
 
@@ -22,7 +23,7 @@ class AppOptions:
 
     bootstrap: str
     """`host:port[,host:port]`."""
-    group: str = "trivium.router"
+    group: str = GROUP
     """Faust's app id, which is its consumer group."""
     instance_id: str = ""
     """Static membership; empty: none (and none on the embedded broker)."""

@@ -97,7 +97,7 @@ class Search:
             request,
             timeout_s=max(0.001, timeout_s),
             parent=context_of(get_current_span()),
-            attributes={names.GEN_AI_TOOL: NAME, names.CORPUS: request.corpus},
+            attributes={names.GEN_AI_OPERATION: "execute_tool", names.GEN_AI_TOOL: NAME, names.CORPUS: request.corpus},
         )
         return reply
 

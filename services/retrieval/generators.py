@@ -12,7 +12,7 @@ from trivium.core.outcome import FaultKind, Outcome
 from trivium.core.slip import Work
 from trivium.ports import Emit, emit_nothing
 from trivium.rpc.spans import call_stream, rpc_attributes
-from trivium.telemetry.names import SPAN_CHAT
+from trivium.telemetry.names import SPAN_WRITE, TARGET
 from trivium.tier.meter import now_ms, uncalled
 from trivium.v1.services_pb2_grpc import TierStub
 
@@ -40,8 +40,9 @@ class RemoteTier:
         if left_ms <= 0:
             return uncalled(work, FaultKind.LATE, "no time was left for the generator")
         call = call_stream(
-            self._tracer, f"{SPAN_CHAT} {work.target.name}", self._stub.GenerateStream, work_to(work),
-            timeout_s=left_ms / 1000, parent=get_current(), attributes=rpc_attributes(METHOD),
+            self._tracer, SPAN_WRITE, self._stub.GenerateStream, work_to(work),
+            timeout_s=left_ms / 1000, parent=get_current(),
+            attributes=rpc_attributes(METHOD) | {TARGET: work.target.name},
         )  # fmt: skip
         try:
             outcome = await _last(aiter(call), emit)

@@ -15,7 +15,7 @@ from trivium.core.request import Identity
 from trivium.rpc.channels import channel, stub
 from trivium.rpc.guard import TRAILER_FIELD, TRAILER_REASON
 from trivium.rpc.spans import call_stream, call_unary, rpc_attributes
-from trivium.telemetry.names import SPAN_ATTEMPT
+from trivium.telemetry.names import SPAN_CALL
 from trivium.telemetry.tracing import NO_CONTEXT
 from trivium.v1 import services_pb2, services_pb2_grpc
 
@@ -72,7 +72,7 @@ class TriviumClient:
         Whoever leaves early closes it (`contextlib.aclosing`): the model stops then."""
         call = call_stream(
             self._tracer,
-            SPAN_ATTEMPT,
+            SPAN_CALL,
             self._stub.CompleteStream,
             message_of(asked),
             timeout_s=timeout_s or self._timeout_s,
@@ -92,10 +92,12 @@ class TriviumClient:
         receipt = await self._call("Submit", message_of(asked), timeout_s, parent)
         return Identity(receipt.identity.tenant, receipt.identity.id, receipt.identity.replay)
 
-    async def wait(self, identity: Identity, *, reply_to: str = "", timeout_s: float | None = None) -> Terminal:
+    async def wait(
+        self, identity: Identity, *, reply_to: str = "", timeout_s: float | None = None, parent: Context = NO_CONTEXT
+    ) -> Terminal:
         """The terminal of a submitted request, whenever it came."""
         asked = services_pb2.AwaitRequest(identity=identity_to(identity), reply_to=reply_to)
-        return terminal_from(await self._call("Await", asked, timeout_s, NO_CONTEXT))
+        return terminal_from(await self._call("Await", asked, timeout_s, parent))
 
     async def cancel(self, identity: Identity, *, timeout_s: float | None = None) -> str:
         """`cancelled` when it ran in the gateway, `requested` when its owner was told."""
@@ -114,7 +116,7 @@ class TriviumClient:
         try:
             return await call_unary(
                 self._tracer,
-                SPAN_ATTEMPT,
+                SPAN_CALL,
                 getattr(self._stub, name),
                 message,
                 timeout_s=timeout_s or self._timeout_s,

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from opentelemetry.trace import INVALID_SPAN, Span, SpanKind, Status, StatusCode, Tracer
 
+from trivium.core.errors import VendorFault
 from trivium.core.outcome import Answer, Outcome, Usage
 from trivium.core.slip import Work
 from trivium.kafka.record import Delivered
@@ -22,10 +23,19 @@ def chat(tracer: Tracer | None, work: Work, provider: str) -> Iterator[Span]:
         return
     model = work.target.adapter or work.target.model
     attributes = {names.GEN_AI_OPERATION: "chat", names.GEN_AI_PROVIDER: provider, names.GEN_AI_MODEL: model}
+    # Not by the library: its event of an exception would carry a stack trace and what a vendor said into the trace.
     with tracer.start_as_current_span(
-        f"{names.SPAN_CHAT} {model}", kind=SpanKind.CLIENT, attributes=attributes
-    ) as span:
-        yield span
+        f"{names.SPAN_CHAT} {model}", kind=SpanKind.CLIENT, attributes=attributes,
+        record_exception=False, set_status_on_exception=False,
+    ) as span:  # fmt: skip
+        try:
+            yield span
+        except VendorFault as error:
+            _fault(span, error.fault.kind.value, error.fault.message)
+            raise
+        except BaseException as error:
+            _fault(span, type(error).__name__, "")
+            raise
 
 
 def describe(span: Span, work: Work, door: str, capture: bool) -> None:
