@@ -1,0 +1,110 @@
+{{/* What every object of a component is called. Called with (dict "root" $ "name" "router"). */}}
+{{- define "trivium.fullname" -}}
+{{- printf "%s-%s" (.root.Release.Name | trunc 40 | trimSuffix "-") .name -}}
+{{- end }}
+
+{{- define "trivium.labels" -}}
+{{ include "trivium.selector" . }}
+app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
+{{- end }}
+
+{{- define "trivium.selector" -}}
+app.kubernetes.io/name: trivium
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/component: {{ .name }}
+{{- end }}
+
+{{/* gRPC port of a component; the router has none. */}}
+{{- define "trivium.port" -}}
+{{- get (dict "gateway" "7300" "finetuned" "7301" "retrieval" "7302" "cloud" "7303") .name -}}
+{{- end }}
+
+{{/* Host of a component, with its port. */}}
+{{- define "trivium.address" -}}
+{{- printf "%s:%s" (include "trivium.fullname" .) (include "trivium.port" .) -}}
+{{- end }}
+
+{{/* How a process speaks to Kafka. */}}
+{{- define "trivium.kafka" -}}
+{{- $values := .root.Values -}}
+- {name: TRIVIUM_KAFKA, value: {{ $values.kafka.bootstrap | quote }}}
+- {name: TRIVIUM_PARTITIONS, value: {{ $values.kafka.partitions | quote }}}
+- {name: TRIVIUM_KAFKA_PROTOCOL, value: {{ $values.kafka.protocol }}}
+{{- if hasPrefix "SASL" $values.kafka.protocol }}
+- {name: TRIVIUM_KAFKA_USER, value: trivium-{{ .name }}}
+- name: TRIVIUM_KAFKA_PASSWORD
+  valueFrom: {secretKeyRef: {name: {{ required "kafka.passwordSecret is needed with SASL" $values.kafka.passwordSecret }}, key: {{ .name }}}}
+{{- end }}
+{{- if $values.kafka.caSecret }}
+- {name: TRIVIUM_KAFKA_CA, value: /etc/trivium-kafka/ca.crt}
+{{- end }}
+{{- end }}
+
+{{/* Who may do what in a pod: nobody anything. */}}
+{{- define "trivium.podSecurity" -}}
+automountServiceAccountToken: false
+{{/* Kubernetes adds TRIVIUM_GATEWAY_PORT=tcp://... for a service of that name: settings of ours, with other values. */ -}}
+enableServiceLinks: false
+securityContext:
+  runAsNonRoot: true
+  runAsUser: 10001
+  runAsGroup: 10001
+  fsGroup: 10001
+  seccompProfile: {type: RuntimeDefault}
+{{- end }}
+
+{{- define "trivium.containerSecurity" -}}
+securityContext:
+  allowPrivilegeEscalation: false
+  readOnlyRootFilesystem: true
+  capabilities: {drop: [ALL]}
+{{- end }}
+
+{{- define "trivium.image" -}}
+{{- $registry := .root.Values.image.registry -}}
+image: {{ printf "%s%strivium-%s:%s" $registry (ternary "/" "" (ne $registry "")) .name (.root.Values.image.tag | toString) | quote }}
+imagePullPolicy: {{ .root.Values.image.pullPolicy }}
+{{- end }}
+
+{{- define "trivium.mounts" -}}
+- {name: tmp, mountPath: /tmp}
+{{- if .root.Values.policy.text }}
+- {name: policy, mountPath: /etc/trivium, readOnly: true}
+{{- end }}
+{{- if .root.Values.kafka.caSecret }}
+- {name: kafka-ca, mountPath: /etc/trivium-kafka, readOnly: true}
+{{- end }}
+{{- if and .root.Values.tls.secret (ne .name "topics") }}
+- {name: tls, mountPath: /etc/trivium-tls, readOnly: true}
+{{- end }}
+{{- end }}
+
+{{/* "policy" is the name of the ConfigMap. */}}
+{{- define "trivium.volumes" -}}
+- name: tmp
+  emptyDir: {sizeLimit: 256Mi}
+{{- if .root.Values.policy.text }}
+- name: policy
+  configMap: {name: {{ .policy }}}
+{{- end }}
+{{- if .root.Values.kafka.caSecret }}
+- name: kafka-ca
+  secret: {secretName: {{ .root.Values.kafka.caSecret }}}
+{{- end }}
+{{- if and .root.Values.tls.secret (ne .name "topics") }}
+- name: tls
+  secret: {secretName: {{ .root.Values.tls.secret }}}
+{{- end }}
+{{- end }}
+
+{{- define "trivium.policyData" -}}
+data:
+  policy.yaml: |
+{{ .Values.policy.text | indent 4 }}
+{{- if .Values.policy.classifier }}
+  classifier.json: |
+{{ .Values.policy.classifier | indent 4 }}
+{{- end }}
+{{- end }}
