@@ -1,7 +1,9 @@
 """Embedders: the same vector for the same text, and a server's faults as clear errors."""
 
 import json
+import random
 import sys
+from pathlib import Path
 
 import httpx
 import numpy as np
@@ -9,6 +11,8 @@ import pytest
 
 from trivium.embed.remote import RemoteEmbedder, RemoteEmbedderFault
 from trivium.embed.static import DIMENSIONS, StaticEmbedder
+
+PAIRS = Path(__file__).parents[2] / "examples" / "support" / "pairs.jsonl"
 
 
 @pytest.fixture(scope="module")
@@ -74,3 +78,25 @@ async def test_vectors_of_another_shape_are_refused(body: object) -> None:
     with pytest.raises(RemoteEmbedderFault, match="/embed"):
         await remote.embed("one")
     await remote.close()
+
+
+ODD_WORDS = ["How", "refund?", "don't", "Où", "🙂", "日本語の質問", "x" * 60, "a\nb", "\n", "<s>", "<unk>", "\u2581up", "1,000.50",
+             "", "\t", "\u00a0", "naïve—", "0x00", "\x00", "\ud7ff", "##", "it's", "ﬁ"]  # fmt: skip
+
+
+def test_a_text_put_together_from_known_words_has_the_tokenizers_own_ids(embedder: StaticEmbedder) -> None:
+    draw = random.Random(3)
+    words = ODD_WORDS + [
+        word for line in PAIRS.read_text(encoding="utf-8").splitlines()[::40] for word in json.loads(line)["a"].split()
+    ]
+    fresh = StaticEmbedder.load()
+    for _ in range(3_000):
+        text = " ".join(draw.choices(words, k=draw.randint(0, 12)))
+        assert np.array_equal(fresh.embed(text), embedder.embed_many([text])[0]), text
+
+
+def test_words_are_forgotten_when_they_are_too_many(embedder: StaticEmbedder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trivium.embed.words.REMEMBERED", 6)
+    fresh = StaticEmbedder.load()
+    for text in ("one two three", "two three four five", "one six two", "a b c d e f g h i", "one one two"):
+        assert np.array_equal(fresh.embed(text), embedder.embed_many([text])[0])

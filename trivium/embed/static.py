@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from trivium.embed.words import WordTokens
+
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
@@ -44,6 +46,7 @@ class StaticEmbedder:
 
     def __init__(self, tokenizer: "Tokenizer", table: Vector, fingerprint: str) -> None:
         self._tokenizer = tokenizer
+        self._words = WordTokens(tokenizer)
         self._table = table
         self.fingerprint = fingerprint
         """Model, dimensions and a prefix of the weights' SHA-256: vectors of different fingerprints never meet."""
@@ -82,7 +85,7 @@ class StaticEmbedder:
 
     def token_vectors(self, text: str) -> Vector:
         """float32[tokens, 256], not normalised, in reading order."""
-        return self._rows(self._tokenizer.encode(_ends(text), add_special_tokens=False).ids)
+        return self._rows(self._words.ids(_ends(text)))
 
     def _rows(self, ids: list[int]) -> Vector:
         return self._table.take(np.array(ids, dtype=np.intp), axis=0)
