@@ -98,6 +98,8 @@ def health() -> dict[str, Any]:
               about="Rises while a tier is slow or gone; falls at the latest with the attempts' deadlines."),
         Panel("Dead letters by reason", (Query(f"sum by (reason) (increase({n.METRIC_DEADLETTERS}[5m])) > 0", "{{reason}}"),), stacked=True,
               about="In five minutes. trivium deadletter list names each."),
+        Panel("Refused at a door", (Query(rate(n.METRIC_REFUSED, "door, reason"), "{{door}} {{reason}}"),), unit="reqps", stacked=True,
+              about="Wrong key, wrong tenant, over the rate: before anything was decided."),
         Panel("Strays a second", (Query(rate(n.METRIC_STRAYS, "")),), about="Outcomes that came after another had won: late, and often paid."),
         Panel("Known identities that came again", (Query(rate(n.METRIC_DUPLICATES, "")),), about="Callers that repeat; harmless."),
         Panel("Expired and failed, by task type", (Query(rate(n.METRIC_TERMINALS, "task_type, kind", '{kind=~"expired|failed"}'),

@@ -1,0 +1,63 @@
+"""The chart as far as it can be read without helm; tests/real/helm renders it."""
+
+import copy
+import json
+import re
+
+import pytest
+from jsonschema import Draft7Validator
+
+from tests.deploy.shipped import CHART, KNOWN, PORTS, PROCESSES, SECRETS, dockerfile, templates, values
+from trivium.core.policy import Tier
+from trivium.kafka.topics import OUTCOMES, REQUESTS, lanes
+from trivium.settings import KafkaSettings
+
+ALL = "\n".join(templates().values())
+SCHEMA = Draft7Validator(json.loads((CHART / "values.schema.json").read_text()))
+
+
+def test_every_variable_of_the_chart_is_a_setting() -> None:
+    written = set(re.findall(r"\bTRIVIUM_[A-Z_]+\b", ALL + (CHART / "values.yaml").read_text()))
+    # TRIVIUM_{{ upper . }} of the gateway: the addresses of the tiers.
+    written = {name for name in written if name not in ("TRIVIUM_", "TRIVIUM_GATEWAY_PORT=tcp")} | {"TRIVIUM_FINETUNED", "TRIVIUM_CLOUD"}
+    assert written <= KNOWN
+
+
+def test_the_values_fit_their_schema_and_a_typo_does_not() -> None:
+    assert [error.message for error in SCHEMA.iter_errors(values())] == []
+    wrong = copy.deepcopy(values())
+    wrong["kafka"]["protcol"] = "SSL"
+    wrong["image"]["tag"] = "latest"
+    wrong["cloud"]["environment"] = {"TRIVIUM_CLOUD_KEY": "sk-in-a-values-file"}
+    assert len({next(iter(error.path)) for error in SCHEMA.iter_errors(wrong)}) == 3
+
+
+def test_no_secret_has_a_value() -> None:
+    assert {"TRIVIUM_CLOUD_KEY", "TRIVIUM_KAFKA_PASSWORD"} <= SECRETS
+    for name in SECRETS:
+        for line in ALL.splitlines():
+            assert not (name in line and "value:" in line), line
+    assert all({"secret", "key"} <= set(one) for part in PROCESSES for one in values()[part].get("secrets", []))
+
+
+def test_ports_are_those_of_the_settings() -> None:
+    for name, port in PORTS.items():
+        assert f'"{name}" "{port}"' in ALL
+    assert set(re.findall(r"containerPort: (\d+)", ALL)) == {"7390"}
+
+
+def test_replicas_follow_the_lag_of_the_topics_that_are_really_read() -> None:
+    listed = {name: re.findall(r'"([^"]+)"', line) for name, line in re.findall(r'"(\w+)" \(list ([^)]*)\)', templates()["scaling.yaml"])}
+    assert listed == {"router": [REQUESTS, OUTCOMES], **{tier.value: list(lanes(tier)) for tier in Tier}}
+
+
+def test_more_replicas_than_partitions_are_never_asked_for() -> None:
+    partitions = values()["kafka"]["partitions"]
+    assert partitions == KafkaSettings().partitions
+    assert all(values()[name]["scaling"]["maxReplicas"] <= partitions for name in PROCESSES)
+
+
+@pytest.mark.parametrize("name", PROCESSES)
+def test_every_component_has_an_image_and_limits(name: str) -> None:
+    assert name in dockerfile()
+    assert set(values()[name]["resources"]) == {"requests", "limits"}
