@@ -52,6 +52,25 @@ class ProcessSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class TlsSettings:
+    """gRPC over TLS: as a server when there is a certificate, as a client when there is a CA."""
+
+    cert: str = setting("TLS_CERT", "", "PEM file of this process's certificate: its gRPC port speaks TLS; re-read when it changes")
+    key: str = setting("TLS_KEY", "", "PEM file of its key")
+    ca: str = setting("TLS_CA", "", "PEM file of the CA of the other parts: gRPC calls go over TLS; the word system: the machine's CAs")
+    clients: bool = setting("TLS_CLIENTS", False, "mutual TLS: take calls only with a certificate that TRIVIUM_TLS_CA signed")
+
+
+@dataclass(frozen=True, slots=True)
+class KeySettings:
+    """Who may call, and as whom this process calls."""
+
+    keys: str = setting("KEYS", "", "file of API keys (hashed), or its YAML: calls need a key, signed tenants a signature; re-read", secret=True)
+    key: str = setting("KEY", "", "API key that this process calls others with", secret=True)
+    key_file: str = setting("KEY_FILE", "", "a file that holds this key instead")
+
+
+@dataclass(frozen=True, slots=True)
 class RouterSettings:
     """streams/"""
 
@@ -124,7 +143,7 @@ class ToolSettings:
 
 
 ALL: tuple[type, ...] = (
-    KafkaSettings, ProcessSettings, RouterSettings, GatewaySettings, TierSettings,
+    KafkaSettings, ProcessSettings, TlsSettings, KeySettings, RouterSettings, GatewaySettings, TierSettings,
     FinetunedSettings, RetrievalSettings, CloudSettings, ToolSettings,
 )  # fmt: skip
 

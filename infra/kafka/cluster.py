@@ -196,5 +196,5 @@ def _pid(node: Node) -> int:
         return 0
     except ChildProcessError:
         pass
-    said = subprocess.run(["ps", "-o", "stat=,args=", "-p", str(pid)], capture_output=True, text=True, timeout=10, check=False).stdout
+    said = subprocess.run(["ps", "-ww", "-o", "stat=,args=", "-p", str(pid)], capture_output=True, text=True, timeout=10, check=False).stdout
     return pid if str(node.properties.resolve()) in said and not said.startswith("Z") else 0

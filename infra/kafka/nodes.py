@@ -97,8 +97,12 @@ def properties(node: Node, nodes: Sequence[Node], security: Sequence[str] = ()) 
         f"transaction.state.log.min.isr={in_sync(count)}",
         "transaction.state.log.num.partitions=4",
         "group.initial.rebalance.delay.ms=0",
+        "group.min.session.timeout.ms=500",
         # A node that is stopped hands its leaderships over first; the last one of all has nobody to hand them to.
         "controlled.shutdown.enable=true",
+        # A node that was killed is taken back only when its last session is over; Kafka's own 9 s are for networks.
+        "broker.session.timeout.ms=5000",
+        "broker.heartbeat.interval.ms=1000",
         "num.network.threads=2",
         "num.io.threads=4",
         "log.cleaner.dedupe.buffer.size=16777216",

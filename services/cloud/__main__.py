@@ -4,7 +4,7 @@ from services.cloud.claude import Claude
 from trivium.core.policy import Tier
 from trivium.kafka.security import read_kafka
 from trivium.process import Process, run
-from trivium.settings import CloudSettings, KafkaSettings, TierSettings, read
+from trivium.settings import CloudSettings, KafkaSettings, KeySettings, TierSettings, TlsSettings, read
 from trivium.tier.run import run_tier
 
 
@@ -21,6 +21,6 @@ if __name__ == "__main__":
     run(
         "cloud",
         main,
-        reads=(CloudSettings, KafkaSettings, TierSettings),
+        reads=(CloudSettings, KafkaSettings, TierSettings, TlsSettings, KeySettings),
         about="The cloud tier: answers by the Anthropic API. Never sees a restricted request.",
     )

@@ -10,7 +10,8 @@ from trivium.core.errors import BadSetting
 from trivium.core.policy import Tier
 from trivium.kafka.security import read_kafka
 from trivium.process import Process, run
-from trivium.settings import FinetunedSettings, KafkaSettings, TierSettings, read
+from trivium.rpc.tls import read_dial
+from trivium.settings import FinetunedSettings, KafkaSettings, KeySettings, TierSettings, TlsSettings, read
 from trivium.tier.run import run_tier
 
 _WIRES: Final = ("tgi", "openai")
@@ -37,7 +38,7 @@ async def main(process: Process) -> None:
     async with AsyncExitStack() as stack:
         server = backend(settings)
         stack.push_async_callback(server.close)
-        search = Search(settings.search, process.tracer)
+        search = Search(settings.search, process.tracer, read_dial(process.environ))
         stack.push_async_callback(search.close)
         engine = Engine(server, search, process.tracer if process.tracing.enabled else None)
         await run_tier(process, Tier.FINETUNED, engine, kafka, tier, settings.port)
@@ -47,6 +48,6 @@ if __name__ == "__main__":
     run(
         "finetuned",
         main,
-        reads=(FinetunedSettings, KafkaSettings, TierSettings),
+        reads=(FinetunedSettings, KafkaSettings, TierSettings, TlsSettings, KeySettings),
         about="The fine-tuned tier: answers by a model of your own, behind TGI or any OpenAI-compatible server.",
     )

@@ -23,8 +23,9 @@ from trivium.kafka.security import read_kafka
 from trivium.policy import PolicyFile
 from trivium.process import Process, run
 from trivium.rpc.server import adding, serve
+from trivium.rpc.tls import read_dial
 from trivium.rpc.workers import supervise
-from trivium.settings import GatewaySettings, KafkaSettings, RouterSettings, read
+from trivium.settings import GatewaySettings, KafkaSettings, KeySettings, RouterSettings, TlsSettings, read
 from trivium.v1.services_pb2_grpc import add_GatewayServicer_to_server
 
 _LOG = logging.getLogger(__name__)
@@ -52,7 +53,7 @@ async def main(process: Process) -> None:
         replies = await stack.enter_async_context(Replies(kafka.bootstrap, kafka.partitions, reading))
         views = await stack.enter_async_context(opened_views(process, policies, kafka))
         addresses = {Tier.FINETUNED: settings.finetuned, Tier.RETRIEVAL: settings.retrieval, Tier.CLOUD: settings.cloud}
-        tiers = Tiers(addresses, now_ms)
+        tiers = Tiers(addresses, now_ms, dial=read_dial(process.environ))
         stack.push_async_callback(tiers.close)
         book = Book(outbox, views.make_entry)
         running = Running(policies, views.facts, tiers, process.tracer, now_ms)
@@ -102,6 +103,6 @@ if __name__ == "__main__":
     run(
         "gateway",
         main,
-        reads=(GatewaySettings, KafkaSettings, RouterSettings),
+        reads=(GatewaySettings, KafkaSettings, RouterSettings, TlsSettings, KeySettings),
         about="The gRPC door: Complete, CompleteStream, Submit, Await, Cancel.",
     )

@@ -13,7 +13,7 @@ from trivium.core.errors import TriviumError
 from trivium.core.outcome import Fault, FaultKind, Outcome
 from trivium.core.policy import Tier
 from trivium.core.slip import Work
-from trivium.rpc.channels import MAX_MESSAGE_BYTES, channel, stub
+from trivium.rpc.channels import MAX_MESSAGE_BYTES, PLAIN, Dial, channel, stub
 from trivium.v1 import outcome_pb2, services_pb2_grpc
 
 Metadata = tuple[tuple[str, str], ...]
@@ -37,11 +37,15 @@ class CallerCancelled(TriviumError):
 class Tiers:
     """Clients of the three tiers. Connects when first used; never retries."""
 
-    def __init__(self, addresses: Mapping[Tier, str], now_ms: Callable[[], int], channels: int = 1) -> None:
-        """`channels`: connections a tier; more than one when several workers share the tier's port."""
+    def __init__(
+        self, addresses: Mapping[Tier, str], now_ms: Callable[[], int], channels: int = 1, dial: Dial = PLAIN
+    ) -> None:
+        """`channels`: connections a tier; more than one when several workers share the tier's port. `dial`: TLS and key."""
         self._now_ms = now_ms
         self._addresses = addresses
-        self._channels = [(tier, channel(address)) for tier, address in addresses.items() for _ in range(channels)]
+        self._channels = [
+            (tier, channel(address, dial)) for tier, address in addresses.items() for _ in range(channels)
+        ]
         self._stubs = {
             tier: itertools.cycle([stub(services_pb2_grpc.TierStub, c) for t, c in self._channels if t is tier])
             for tier in addresses

@@ -19,8 +19,9 @@ from trivium.kafka.security import read_kafka
 from trivium.process import Process, run
 from trivium.rpc.channels import channel
 from trivium.rpc.server import adding
+from trivium.rpc.tls import read_dial
 from trivium.rpc.workers import supervise
-from trivium.settings import KafkaSettings, RetrievalSettings, TierSettings, read
+from trivium.settings import KafkaSettings, KeySettings, RetrievalSettings, TierSettings, TlsSettings, read
 from trivium.tier.run import run_tier
 from trivium.v1.services_pb2_grpc import add_RetrievalServicer_to_server
 
@@ -38,8 +39,9 @@ async def main(process: Process) -> None:
         return
     async with AsyncExitStack() as stack:
         library = await stack.enter_async_context(_library(process, settings, kafka))
+        dial = read_dial(process.environ)
         generators = {
-            where: RemoteTier(await stack.enter_async_context(channel(address)), process.tracer)
+            where: RemoteTier(await stack.enter_async_context(channel(address, dial)), process.tracer)
             for where, address in ((Tier.FINETUNED, settings.generator), (Tier.CLOUD, settings.generator_cloud))
         }
         engine = Engine(library, generators, process.tracer)
@@ -86,6 +88,6 @@ if __name__ == "__main__":
     run(
         "retrieval",
         main,
-        reads=(RetrievalSettings, KafkaSettings, TierSettings),
+        reads=(RetrievalSettings, KafkaSettings, TierSettings, TlsSettings, KeySettings),
         about="The retrieval tier: answers from documents in Milvus, and takes documents in.",
     )

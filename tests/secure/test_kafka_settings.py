@@ -4,11 +4,9 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-import trustme
 
 from streams.transport import AppOptions, build_app
 from trivium.core.errors import BadSetting, Unreachable
@@ -19,23 +17,6 @@ from trivium.kafka.reader import ReaderOptions, end_offsets
 from trivium.kafka.security import arguments, read_kafka
 
 SASL = {"TRIVIUM_KAFKA_PROTOCOL": "SASL_PLAINTEXT", "TRIVIUM_KAFKA_USER": "router", "TRIVIUM_KAFKA_PASSWORD": "s3cret"}
-
-
-@pytest.fixture(scope="module")
-def pki(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """ca.pem; client.pem, client.key; expired.pem, expired.key; other.key; other-ca.pem."""
-    folder, ca = tmp_path_factory.mktemp("pki"), trustme.CA()
-    ca.cert_pem.write_to_path(str(folder / "ca.pem"))
-    trustme.CA().cert_pem.write_to_path(str(folder / "other-ca.pem"))
-    yesterday = datetime.now(UTC) - timedelta(days=1)
-    for name, cert in {
-        "client": ca.issue_cert("client"),
-        "server": ca.issue_cert("127.0.0.1"),
-        "expired": ca.issue_cert("client", not_before=yesterday - timedelta(days=9), not_after=yesterday),
-    }.items():
-        cert.private_key_pem.write_to_path(str(folder / f"{name}.key"))
-        (folder / f"{name}.pem").write_bytes(b"".join(blob.bytes() for blob in cert.cert_chain_pems))
-    return folder
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ OWN = {
     "cache": "cache:cache",
     "deadletter": "deadletter:deadletter",
     "ingest": "ingest:ingest",
+    "key": "key:key",
     "ledger": "ledger:ledger",
     "policy": "policy:policy",
     "publish": "publish:publish",

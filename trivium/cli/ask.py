@@ -1,5 +1,6 @@
 """`trivium ask`: one question over gRPC, its answer as it comes."""
 
+import os
 import sys
 import uuid
 from typing import Any
@@ -14,6 +15,7 @@ from trivium.codec import terminal_from
 from trivium.core.errors import Unreachable
 from trivium.core.outcome import Terminal, TerminalKind
 from trivium.rpc.channels import channel
+from trivium.rpc.tls import read_dial
 from trivium.settings import ToolSettings
 from trivium.v1 import outcome_pb2, request_pb2
 from trivium.v1.services_pb2_grpc import GatewayStub
@@ -50,7 +52,7 @@ def ask(prompt: str, endpoint: str, target: str, sensitivity: str, subject: str,
 async def _stream(address: str, request: request_pb2.Request, timeout_s: float, show: bool) -> outcome_pb2.Terminal:
     terminal: outcome_pb2.Terminal | None = None
     try:
-        async with channel(address) as open_channel:
+        async with channel(address, read_dial(os.environ)) as open_channel:
             stub: Any = GatewayStub(open_channel)  # type: ignore[no-untyped-call]
             async for event in stub.CompleteStream(request, timeout=timeout_s):
                 if event.WhichOneof("event") == "terminal":

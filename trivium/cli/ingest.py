@@ -1,6 +1,7 @@
 """`trivium ingest`: documents into a corpus."""
 
 import dataclasses
+import os
 from pathlib import Path
 
 import click
@@ -10,6 +11,7 @@ from trivium.ingest.files import Selection, select
 from trivium.ingest.send import Report, Sent
 from trivium.ingest.send import ingest as send
 from trivium.rpc.channels import channel
+from trivium.rpc.tls import read_dial
 from trivium.settings import GatewaySettings, ToolSettings
 
 
@@ -39,7 +41,7 @@ async def _ingest(address: str, tenant: str, corpus: str, selection: Selection) 
         def advance(_sent: Sent) -> None:
             bar.advance(task)
 
-        async with channel(address) as open_channel:
+        async with channel(address, read_dial(os.environ)) as open_channel:
             return await send(open_channel, tenant, corpus, selection, advance)
 
 

@@ -12,7 +12,7 @@ from trivium.codec import identity_to, terminal_from
 from trivium.core.errors import TriviumError
 from trivium.core.outcome import Terminal
 from trivium.core.request import Identity
-from trivium.rpc.channels import channel, stub
+from trivium.rpc.channels import Dial, channel, stub
 from trivium.rpc.guard import TRAILER_FIELD, TRAILER_REASON
 from trivium.rpc.spans import call_stream, call_unary, rpc_attributes
 from trivium.telemetry.names import SPAN_CALL
@@ -33,6 +33,8 @@ class GatewayError(TriviumError):
         told = {key: str(value) for key, value in trailer}
         self.reason = told.get(TRAILER_REASON, "")
         self.field = told.get(TRAILER_FIELD, "")
+        self.retry_after_s = int(told.get("retry-after", "0"))
+        """Of a call over the rate: ask again then."""
 
 
 class TriviumClient:
@@ -40,8 +42,17 @@ class TriviumClient:
 
     Raises GatewayError when there is no terminal. A refused, failed or expired request is a terminal."""
 
-    def __init__(self, endpoint: str, *, timeout_s: float = _TIMEOUT_S, tracer: Tracer | None = None) -> None:
-        self._channel = channel(endpoint)
+    def __init__(
+        self,
+        endpoint: str,
+        *,
+        timeout_s: float = _TIMEOUT_S,
+        tracer: Tracer | None = None,
+        key: str = "",
+        credentials: grpc.ChannelCredentials | None = None,
+    ) -> None:
+        """`key`: API key. `credentials`: of TLS, from `grpc.ssl_channel_credentials`; None is plain text."""
+        self._channel = channel(endpoint, Dial(credentials, key))
         self._stub = stub(services_pb2_grpc.GatewayStub, self._channel)
         self._timeout_s = timeout_s
         self._tracer = tracer or NoOpTracer()

@@ -31,7 +31,7 @@ def load(path: str | Path) -> Policy:
 def parse(content: bytes, file: Path) -> Policy:
     """The policy in `content`; `file` names it in messages and is where relative paths in it start from."""
     report = Report(file.name)
-    root = _root(content, report)
+    root = root_of(content, report)
     policy = _policy(root, content, file)
     root.close()
     if report.problems:
@@ -39,9 +39,10 @@ def parse(content: bytes, file: Path) -> Policy:
     return policy
 
 
-def _root(content: bytes, report: Report) -> Section:
+def root_of(content: bytes, report: Report) -> Section:
+    """The mapping that a YAML text is, with its places. Raises BadPolicy when it is none, or larger than 4 MB."""
     if len(content) > LARGEST_BYTES:
-        raise BadPolicy((f"{report.name}: has {len(content)} bytes, a policy has at most {LARGEST_BYTES}",))
+        raise BadPolicy((f"{report.name}: has {len(content)} bytes, at most {LARGEST_BYTES} are read",))
     try:
         node = yaml.compose(content.decode("utf-8"), yaml.SafeLoader)
     except UnicodeDecodeError as error:

@@ -1,7 +1,8 @@
 """Channels to the other parts of the mesh, and the options that both sides must agree on."""
 
 from collections.abc import Callable
-from typing import Any, Final
+from dataclasses import dataclass, field
+from typing import Any, Final, Self, cast
 
 import grpc
 
@@ -41,12 +42,70 @@ SERVER_OPTIONS: Final[Options] = (
 )
 
 
-def channel(address: str) -> grpc.aio.Channel:
+@dataclass(frozen=True, slots=True)
+class Dial:
+    """How this process calls others. `trivium.rpc.tls.read_dial` reads it from the environment."""
+
+    credentials: grpc.ChannelCredentials | None = None
+    """Of TLS; None is plain text."""
+    key: str = field(default="", repr=False)
+    """API key; empty: none is presented."""
+
+
+PLAIN: Final = Dial()
+
+
+def channel(address: str, dial: Dial = PLAIN) -> grpc.aio.Channel:
     """A channel to `host:port`. Connects when first used; a peer that comes back is found within two seconds.
 
     Belongs to the event loop it is made in. The owner closes it.
     """
-    return grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS)
+    if dial.credentials is not None:
+        opened = grpc.aio.secure_channel(address, dial.credentials, options=CHANNEL_OPTIONS)
+    else:
+        opened = grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS)
+    return cast(grpc.aio.Channel, Keyed(opened, dial.key)) if dial.key else opened
+
+
+class Keyed:
+    """A channel whose every call presents an API key. Not an interceptor: those cost a task a call."""
+
+    def __init__(self, opened: grpc.aio.Channel, key: str) -> None:
+        self._channel = opened
+        self._metadata = (("authorization", f"Bearer {key}"),)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._channel, name)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._channel.close(None)
+
+    def unary_unary(self, *args: Any, **kwargs: Any) -> Any:
+        """See grpc.aio.Channel."""
+        return self._presenting(self._channel.unary_unary(*args, **kwargs))
+
+    def unary_stream(self, *args: Any, **kwargs: Any) -> Any:
+        """See grpc.aio.Channel."""
+        return self._presenting(self._channel.unary_stream(*args, **kwargs))
+
+    def stream_unary(self, *args: Any, **kwargs: Any) -> Any:
+        """See grpc.aio.Channel."""
+        return self._presenting(self._channel.stream_unary(*args, **kwargs))
+
+    def stream_stream(self, *args: Any, **kwargs: Any) -> Any:
+        """See grpc.aio.Channel."""
+        return self._presenting(self._channel.stream_stream(*args, **kwargs))
+
+    def _presenting(self, call: Any) -> Any:
+        mine = self._metadata
+
+        def presented(request: Any = None, *, metadata: Any = None, **kwargs: Any) -> Any:
+            return call(request, metadata=mine if metadata is None else (*mine, *metadata), **kwargs)
+
+        return presented
 
 
 def stub(kind: Callable[[grpc.aio.Channel], Any], channel: grpc.aio.Channel) -> Any:

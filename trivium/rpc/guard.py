@@ -14,6 +14,7 @@ from google.protobuf.message import DecodeError
 from trivium.core.errors import BadRequest
 from trivium.core.outcome import Reason
 from trivium.rpc.channels import MAX_MESSAGE_BYTES
+from trivium.rpc.gate import Gate
 
 _LOG = logging.getLogger(__name__)
 
@@ -40,8 +41,10 @@ class _Unreadable:
 class GuardedServer:
     """Looks like a server to the generated `add_XServicer_to_server` functions, and wraps what they register."""
 
-    def __init__(self, server: grpc.aio.Server) -> None:
+    def __init__(self, server: grpc.aio.Server, gate: Gate | None = None) -> None:
+        """`gate`: asked before every handler; None: nobody is asked for a key, and nothing is paid for it."""
         self._server = server
+        self._gate = gate
         self.names: list[str] = []
         """Full names of the services that were registered."""
 
@@ -50,23 +53,30 @@ class GuardedServer:
 
     def add_registered_method_handlers(self, service: str, handlers: Mapping[str, Handler]) -> None:
         """Register the guarded handlers of one service."""
-        guarded = {name: guard(f"{service}/{name}", handler) for name, handler in handlers.items()}
+        guarded = {name: guard(f"{service}/{name}", handler, self._gate) for name, handler in handlers.items()}
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, guarded),))
         self._server.add_registered_method_handlers(service, guarded)  # type: ignore[attr-defined]
         self.names.append(service)
 
 
-def guard(method: str, handler: Handler) -> Handler:
+def guard(method: str, handler: Handler, gate: Gate | None = None) -> Handler:
     """The same handler behind the checks. `method`: service/method, for messages."""
     read, write = _reader(method, handler.request_deserializer), handler.response_serializer
+
+    def unary(inner: Callable[..., Any]) -> Callable[..., Any]:
+        return _unary(method, inner if gate is None else gate.locked(method, inner, streamed=False))
+
+    def streaming(inner: Callable[..., Any]) -> Callable[..., Any]:
+        return _streaming(method, inner if gate is None else gate.locked(method, inner, streamed=True))
+
     if handler.unary_unary is not None:
-        return grpc.unary_unary_rpc_method_handler(_unary(method, handler.unary_unary), read, write)
+        return grpc.unary_unary_rpc_method_handler(unary(handler.unary_unary), read, write)
     if handler.unary_stream is not None:
-        return grpc.unary_stream_rpc_method_handler(_streaming(method, handler.unary_stream), read, write)
+        return grpc.unary_stream_rpc_method_handler(streaming(handler.unary_stream), read, write)
     if handler.stream_unary is not None:
-        return grpc.stream_unary_rpc_method_handler(_unary(method, handler.stream_unary), read, write)
+        return grpc.stream_unary_rpc_method_handler(unary(handler.stream_unary), read, write)
     if handler.stream_stream is not None:
-        return grpc.stream_stream_rpc_method_handler(_streaming(method, handler.stream_stream), read, write)
+        return grpc.stream_stream_rpc_method_handler(streaming(handler.stream_stream), read, write)
     raise TypeError(f"{method} has no behaviour")
 
 

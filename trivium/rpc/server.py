@@ -11,11 +11,15 @@ from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection
 
 from trivium.core.errors import Unreachable
+from trivium.keys.file import KeyFile
 from trivium.process import Process
 from trivium.rpc.channels import SERVER_OPTIONS
+from trivium.rpc.gate import Gate
 from trivium.rpc.guard import GuardedServer
 from trivium.rpc.ports import require_free
+from trivium.rpc.tls import read_tls
 from trivium.rpc.workers import supervise
+from trivium.settings import KeySettings, read
 
 AddServicers = Callable[[Any], None]
 """Calls the generated `add_XServicer_to_server(servicer, server)` for each servicer of the process."""
@@ -31,6 +35,7 @@ def adding(*services: tuple[Callable[[Any, Any], None], object]) -> AddServicers
     return add
 
 
+_LOOK_S: Final = 1.0
 _NOTICE_MS: Final = 300
 """Between NOT_SERVING and closing the port: clients that watch health go elsewhere meanwhile."""
 
@@ -51,8 +56,13 @@ class RpcServer:
         share_port: bool = False,
         drain_ms: int = 25_000,
         notice_ms: int = _NOTICE_MS,
+        credentials: grpc.ServerCredentials | None = None,
+        gate: Gate | None = None,
     ) -> None:
-        """`share_port`: other workers listen on the same port (SO_REUSEPORT). Times are ms."""
+        """`share_port`: other workers listen on the same port (SO_REUSEPORT). `credentials`: of TLS; None is plain text.
+        `gate`: asks for API keys. Times are ms."""
+        self._gate = gate
+        self._credentials = credentials
         self.host = host
         self.port = port
         """0 until started means any free port; afterwards the real one."""
@@ -76,13 +86,13 @@ class RpcServer:
             require_free(self.host, self.port)
         options = (*SERVER_OPTIONS, ("grpc.so_reuseport", int(self._share_port)))
         server = grpc.aio.server(options=options)
-        guarded = GuardedServer(server)
+        guarded = GuardedServer(server, self._gate)
         self._add_servicers(guarded)
         self._health = HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         reflection.enable_server_reflection((*guarded.names, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
         try:
-            self.port = server.add_insecure_port(f"{self.host}:{self.port}")
+            self.port = _open(server, f"{self.host}:{self.port}", self._credentials)
         except RuntimeError as error:
             raise Unreachable(f"the port {self.host}:{self.port} cannot be opened: {error}") from None
         for name in guarded.names:
@@ -98,6 +108,33 @@ class RpcServer:
         await self._health.enter_graceful_shutdown()
         await asyncio.sleep(self._notice_ms / 1000)
         await server.stop(self._drain_ms / 1000)
+
+
+def _open(server: grpc.aio.Server, address: str, credentials: grpc.ServerCredentials | None) -> int:
+    if credentials is not None:
+        return server.add_secure_port(address, credentials)
+    return server.add_insecure_port(address)
+
+
+@asynccontextmanager
+async def _followed(gate: Gate | None) -> AsyncIterator[None]:
+    """The keys, read again when their file changes."""
+    if gate is None:
+        yield
+        return
+    task = asyncio.create_task(_refresh(gate), name="keys-refresh")
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def _refresh(gate: Gate) -> None:
+    while True:
+        await asyncio.sleep(_LOOK_S)
+        # A large file takes milliseconds to read and check: not in the event loop.
+        await asyncio.to_thread(gate.refresh)
 
 
 async def serve(process: Process, port: int, processes: int, add_servicers: AddServicers) -> None:
@@ -117,14 +154,18 @@ async def serve(process: Process, port: int, processes: int, add_servicers: AddS
 async def opened(process: Process, port: int, add_servicers: AddServicers) -> AsyncIterator[RpcServer]:
     """A server of this process that has said that it is ready, drained at the end; for processes that also do more."""
     settings, shared = process.settings, process.shared_port
+    keys = read(KeySettings, process.environ).keys
+    gate = Gate(KeyFile(keys), process.metrics) if keys else None
     server = RpcServer(
         add_servicers,
         host=settings.host,
         port=port if shared is None else shared,
         share_port=shared is not None,
         drain_ms=settings.drain_ms,
+        credentials=read_tls(process.environ).server(),
+        gate=gate,
     )
-    async with server:
+    async with server, _followed(gate):
         await process.ready(port=server.port)
         try:
             yield server

@@ -66,6 +66,9 @@ class Metrics:
         self._strays = Counter(names.METRIC_STRAYS, "Outcomes that came too late.", registry=registry)
         self._duplicates = Counter(names.METRIC_DUPLICATES, "Known identities that came again.", registry=registry)
         self._pending = Gauge(names.METRIC_PENDING, "Requests that wait for an outcome.", registry=registry)
+        self._refused = Counter(
+            names.METRIC_REFUSED, "Refused at a door.", ("door", "reason", "key"), registry=registry
+        )
         self._ready = Gauge(names.METRIC_READY, "1 when the process takes work.", registry=registry)
         # Finding a child by its labels costs more than counting with it.
         self._known: dict[tuple[str, ...], tuple[Counter, Histogram]] = {}
@@ -179,6 +182,10 @@ class Metrics:
     def pending(self, count: int) -> None:
         """So many requests wait for an outcome."""
         self._pending.set(count)
+
+    def refused(self, door: str, reason: str, key: str = "") -> None:
+        """A call or record was refused at the door. `key`: the name of a known key, never what was presented."""
+        self._refused.labels(door, reason, key).inc()
 
     def ready(self, ready: bool) -> None:
         """Whether the process takes work."""

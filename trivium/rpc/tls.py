@@ -1,0 +1,151 @@
+"""gRPC over TLS, and mutual TLS, from TRIVIUM_TLS_ settings.
+
+    tls = read_tls(process.environ)
+    channel(address, read_dial(process.environ))
+    server.add_secure_port(at, read_tls(process.environ).server())
+
+A server reads its certificate again when the file changes: the next connection gets the new one. One that is bad leaves
+the old one in force and is said once.
+"""
+
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import grpc
+
+from trivium.core.errors import BadSetting
+from trivium.rpc.channels import Dial
+from trivium.settings import KeySettings, TlsSettings, read
+
+_LOG = logging.getLogger(__name__)
+SYSTEM: Final = "system"
+_LOOK_S: Final = 1.0
+_SOON_MS: Final = 7 * 86_400_000
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """What a process presents and whom it trusts; both may be nothing."""
+
+    settings: TlsSettings
+
+    def server(self) -> grpc.ServerCredentials | None:
+        """Of the gRPC port; None: plain text. BadSetting when a file is bad or expired."""
+        return _Renewed(self.settings).credentials() if self.settings.cert else None
+
+    def client(self) -> grpc.ChannelCredentials | None:
+        """Of every channel; None: plain text. BadSetting when a file is bad or expired."""
+        settings = self.settings
+        if not settings.ca:
+            return None
+        # Not at the top: who speaks plain text needs no parser of certificates in memory.
+        from trivium.certificates import read_authorities
+
+        roots = None if settings.ca == SYSTEM else read_authorities("TRIVIUM_TLS_CA", settings.ca)
+        if not settings.cert:
+            return grpc.ssl_channel_credentials(roots)
+        pem = _pair(settings)
+        return grpc.ssl_channel_credentials(roots, pem.key, pem.certificate)
+
+    def stamp(self) -> tuple[int, ...]:
+        """Changes when one of the files does."""
+        return _stamp(self.settings)
+
+
+def read_tls(environ: Mapping[str, str]) -> Tls:
+    """BadSetting when the settings do not fit together."""
+    settings = read(TlsSettings, environ)
+    if bool(settings.cert) != bool(settings.key):
+        has, lacks = ("CERT", "KEY") if settings.cert else ("KEY", "CERT")
+        raise BadSetting(f"TRIVIUM_TLS_{has} needs TRIVIUM_TLS_{lacks} beside it")
+    if settings.clients and not (settings.cert and settings.ca):
+        raise BadSetting("TRIVIUM_TLS_CLIENTS needs TRIVIUM_TLS_CERT, TRIVIUM_TLS_KEY and TRIVIUM_TLS_CA")
+    if settings.clients and settings.ca == SYSTEM:
+        raise BadSetting("TRIVIUM_TLS_CLIENTS needs a CA of your own in TRIVIUM_TLS_CA, not the machine's: they sign for anybody")
+    return Tls(settings)
+
+
+def read_dial(environ: Mapping[str, str]) -> Dial:
+    """How this process calls others: over TLS, with its API key, with both or neither. BadSetting on a bad file."""
+    settings = read(KeySettings, environ)
+    if settings.key and settings.key_file:
+        raise BadSetting("only one of TRIVIUM_KEY and TRIVIUM_KEY_FILE can be set")
+    return Dial(read_tls(environ).client(), settings.key or _key_of(settings.key_file))
+
+
+def _key_of(path: str) -> str:
+    if not path:
+        return ""
+    try:
+        key = Path(path).read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadSetting(f"TRIVIUM_KEY_FILE: {path} cannot be read: {error}") from None
+    if not key:
+        raise BadSetting(f"TRIVIUM_KEY_FILE: {path} is empty")
+    return key
+
+
+class _Renewed:
+    """Server credentials that follow their files. gRPC asks at every handshake; the files are looked at once a second."""
+
+    def __init__(self, settings: TlsSettings) -> None:
+        self._settings = settings
+        self._stamp = _stamp(settings)
+        self._looked = time.monotonic()
+        pem = _pair(settings)
+        left = pem.ends_ms - time.time_ns() // 1_000_000
+        if left < _SOON_MS:
+            _LOG.warning("TRIVIUM_TLS_CERT: %s expires in %d hours", settings.cert, left // 3_600_000)
+
+    def credentials(self) -> grpc.ServerCredentials:
+        dynamic: Any = grpc.dynamic_ssl_server_credentials
+        made: grpc.ServerCredentials = dynamic(_configuration(self._settings), self._fetch, self._settings.clients)
+        return made
+
+    def _fetch(self) -> Any:
+        """None: nothing new. Called in a thread of gRPC's; must not raise."""
+        now = time.monotonic()
+        if now - self._looked < _LOOK_S:
+            return None
+        self._looked = now
+        stamp = _stamp(self._settings)
+        if stamp == self._stamp:
+            return None
+        self._stamp = stamp
+        try:
+            fresh = _configuration(self._settings)
+        except BadSetting as error:
+            _LOG.error("the old certificate stays in force: %s", error)
+            return None
+        _LOG.warning("TRIVIUM_TLS_CERT: %s was read again", self._settings.cert)
+        return fresh
+
+
+def _configuration(settings: TlsSettings) -> Any:
+    from trivium.certificates import read_authorities
+
+    pem = _pair(settings)
+    roots = read_authorities("TRIVIUM_TLS_CA", settings.ca) if settings.clients else None
+    make: Any = grpc.ssl_server_certificate_configuration
+    return make([(pem.key, pem.certificate)], roots)
+
+
+def _pair(settings: TlsSettings) -> Any:
+    from trivium.certificates import read_pair
+
+    return read_pair("TRIVIUM_TLS_CERT", settings.cert, "TRIVIUM_TLS_KEY", settings.key)
+
+
+def _stamp(settings: TlsSettings) -> tuple[int, ...]:
+    return tuple(_changed_ns(Path(name)) for name in (settings.cert, settings.key, settings.ca) if name and name != SYSTEM)
+
+
+def _changed_ns(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
