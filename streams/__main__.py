@@ -6,6 +6,8 @@ import logging
 import uvloop
 
 from streams.app import make
+from trivium.kafka.security import read_kafka
+from trivium.kafka.waiting import await_broker
 from trivium.process import Process, run
 from trivium.settings import KafkaSettings, RouterSettings
 
@@ -18,6 +20,8 @@ async def main(process: Process) -> None:
     app, crew = make(process)
     stopping = asyncio.create_task(process.stopping.wait(), name="stopping")
     try:
+        if not await await_broker(read_kafka(process.environ), process.stopping):
+            return
         await crew.check()
         await app.start()
         await crew.working()

@@ -138,6 +138,11 @@ class SafeConsumer(Consumer):
         for tp in revoked:
             self._floors.pop(tp, None)
 
+    async def commit_and_end_transactions(self) -> None:
+        """The last commit. Stock leaves it out when another is under way, which knows less: what was done since came again."""
+        await self.maybe_wait_for_commit_to_finish()
+        await self.force_commit(start_new_transaction=False)
+
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         """Begin with new floors: everything that was not committed comes again."""
         self._floors = {tp: Floor() for tp in assigned}

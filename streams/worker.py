@@ -32,6 +32,7 @@ from trivium.kafka.outbox import Outbox
 from trivium.kafka.producer import Producer, ProducerOptions
 from trivium.kafka.reader import ReaderOptions
 from trivium.kafka.topics import OUTCOMES, REQUESTS
+from trivium.kafka.waiting import await_broker
 from trivium.process import Process
 from trivium.pulse import PulseWriter
 from trivium.settings import KafkaSettings, RouterSettings
@@ -122,6 +123,8 @@ class Crew(Service):
 
     async def _connect(self) -> None:
         try:
+            if self._options.under_faust:
+                await await_broker(self._options.kafka, self._process.stopping)
             await self._producer.start()
         except Unreachable as error:
             if not self._options.under_faust:

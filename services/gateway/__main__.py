@@ -20,6 +20,7 @@ from trivium.kafka.outbox import Outbox, OutboxOptions
 from trivium.kafka.producer import Producer, ProducerOptions
 from trivium.kafka.reader import ReaderOptions
 from trivium.kafka.security import read_kafka
+from trivium.kafka.waiting import await_broker
 from trivium.policy import PolicyFile
 from trivium.process import Process, run
 from trivium.rpc.server import adding, serve
@@ -46,6 +47,8 @@ async def main(process: Process) -> None:
         await supervise(process, settings.port, settings.processes)
         return
     policies = PolicyFile(process.settings.policy)
+    if not await await_broker(kafka, process.stopping):
+        return
     async with AsyncExitStack() as stack:
         producer = await stack.enter_async_context(Producer(kafka.bootstrap, _producing(process, kafka)))
         outbox = await stack.enter_async_context(Outbox(producer, drop, OutboxOptions(patience_ms=_PATIENCE_MS)))

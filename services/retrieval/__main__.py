@@ -16,6 +16,7 @@ from trivium.core.policy import Tier
 from trivium.embed.remote import RemoteEmbedder
 from trivium.kafka.producer import Producer, ProducerOptions
 from trivium.kafka.security import read_kafka
+from trivium.kafka.waiting import await_broker
 from trivium.process import Process, run
 from trivium.rpc.channels import channel
 from trivium.rpc.server import adding
@@ -36,6 +37,8 @@ async def main(process: Process) -> None:
         raise BadSetting("TRIVIUM_TIER_PROCESSES must be 1 with Milvus Lite, which one process owns; name a server in TRIVIUM_MILVUS")
     if tier.processes > 1 and process.worker is None:
         await supervise(process, settings.port, tier.processes)
+        return
+    if not await await_broker(kafka, process.stopping):
         return
     async with AsyncExitStack() as stack:
         library = await stack.enter_async_context(_library(process, settings, kafka))

@@ -121,7 +121,7 @@ async def test_stopping_while_the_broker_is_gone_ends_in_time(broker: EmbeddedBr
 
 async def test_no_broker_at_the_address_is_one_sentence(broker: EmbeddedBroker) -> None:
     address = broker.bootstrap
-    broker.stop()
+    broker.set_down()
     producer = Producer(address, ProducerOptions(start_timeout_ms=2000))
     with pytest.raises(Unreachable, match=f"no Kafka broker answers at {address}"):
         await producer.start()

@@ -78,7 +78,7 @@ async def test_a_tier_says_where_it_listens_answers_and_leaves_when_told(
     [
         ("finetuned", {"TRIVIUM_FINETUNED_WIRE": "grpc"}, "TRIVIUM_FINETUNED_WIRE must be tgi or openai, not 'grpc'"),
         ("cloud", {"TRIVIUM_CLOUD_PROT": "1"}, "did you mean TRIVIUM_CLOUD_PORT?"),
-        ("cloud", {"TRIVIUM_CONNECT_TIMEOUT_MS": "2000"}, "no Kafka broker answers at"),
+        ("cloud", {"TRIVIUM_KAFKA_WAIT_MS": "500"}, "no Kafka broker answers at"),
     ],
 )
 async def test_what_an_operator_can_mend_is_one_sentence(

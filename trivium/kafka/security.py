@@ -23,6 +23,10 @@ MECHANISMS: Final = ("SCRAM-SHA-512", "SCRAM-SHA-256")
 _ASK_S: Final = 3.0
 
 
+class Refused(Unreachable):
+    """The broker is there and does not take this client: waiting mends nothing."""
+
+
 class Cluster(str):
     """Bootstrap servers that must be spoken to in a certain way. As text it is the address alone, never a secret."""
 
@@ -64,7 +68,7 @@ async def unreachable(bootstrap: str, error: BaseException, whose: str = "") -> 
     prefix = f"{whose}: " if whose else ""
     reason = await _refusal(bootstrap) if isinstance(bootstrap, Cluster) else None
     if reason is not None:
-        return Unreachable(f"{prefix}the Kafka broker at {bootstrap} refuses this client: {reason}")
+        return Refused(f"{prefix}the Kafka broker at {bootstrap} refuses this client: {reason}")
     return Unreachable(f"{prefix}no Kafka broker answers at {bootstrap}: {error!r}")
 
 

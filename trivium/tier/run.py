@@ -11,6 +11,7 @@ from trivium.kafka.claim import GroupOptions
 from trivium.kafka.outbox import Outbox
 from trivium.kafka.producer import Producer, ProducerOptions
 from trivium.kafka.reader import ReaderOptions
+from trivium.kafka.waiting import await_broker
 from trivium.ports import Generator
 from trivium.process import Process
 from trivium.pulse import PulseWriter
@@ -50,6 +51,8 @@ async def run_tier(
         tier, generator, process.instance, process.metrics, Slots(settings.slots), process.settings.capture_prompts
     )
     writer = Writer(tier, process.instance, kafka.partitions, kafka.max_message_bytes)
+    if not await await_broker(kafka, process.stopping):
+        return
     async with AsyncExitStack() as stack:
         producer = await stack.enter_async_context(Producer(kafka.bootstrap, _producing(process, kafka)))
         outbox = await stack.enter_async_context(_drained(Outbox(producer, on_refused)))

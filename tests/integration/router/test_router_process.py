@@ -22,7 +22,7 @@ def run(command: Sequence[str], environ: dict[str, str], folder: Path) -> subpro
 
 @pytest.mark.parametrize("command", [STREAMS, FAUST], ids=["streams", "faust"])
 def test_a_broker_that_is_not_there_is_one_sentence(command: Sequence[str], tmp_path: Path) -> None:
-    ended = run(command, {"TRIVIUM_KAFKA": "127.0.0.1:1"}, tmp_path)
+    ended = run(command, {"TRIVIUM_KAFKA": "127.0.0.1:1", "TRIVIUM_KAFKA_WAIT_MS": "500"}, tmp_path)
     assert ended.returncode == 2
     assert "no Kafka broker answers at 127.0.0.1:1" in ended.stderr
     assert "Traceback" not in ended.stderr
