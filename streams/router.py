@@ -215,10 +215,10 @@ class Router:
     def _carry_out(self, event: _Event, step: Step, request: request_pb2.Request) -> None:
         ports = self._ports
         while isinstance(step, Call):
-            event.mark.called(step)
+            headers = event.mark.called(step)
             work, identity = step.work, step.work.request.identity
             try:
-                record = ports.effects.work(step, request, event.policy, event.mark.headers)
+                record = ports.effects.work(step, request, event.policy, headers)
             except TooLarge as error:
                 step = self._without(step, error, event)
                 continue

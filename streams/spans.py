@@ -12,7 +12,7 @@ from trivium.core.quick import quick
 from trivium.core.request import Identity
 from trivium.core.slip import Call
 from trivium.kafka.record import Delivered
-from trivium.kafka.topics import HEADER_TRACEPARENT, HEADER_TRACESTATE
+from trivium.kafka.topics import HEADER_FOLLOWS, HEADER_TRACEPARENT, HEADER_TRACESTATE
 from trivium.telemetry import names
 from trivium.telemetry.tracing import (
     Tracing,
@@ -41,22 +41,24 @@ class Marked:
     span: Span | None = None
     tracing: Tracing | None = None
 
-    def called(self, call: Call) -> None:
-        """The record led to a call."""
-        if self.span is not None:
-            self.span.set_attributes(
-                {
-                    names.TASK_TYPE: call.journey.task.name,
-                    names.TARGET: call.work.target.name,
-                    names.TIER: call.work.target.tier.value,
-                    names.ATTEMPT: call.work.attempt,
-                    names.POLICY_REVISION: call.journey.decision.policy_revision,
-                }
-            )
-            self._judged(call.journey.attempts[:-1])
-            if call.work.attempt > 1:
-                # The record came from the attempt before: what follows it links to it, as at the other door.
-                self.link(self.root)
+    def called(self, call: Call) -> Headers:
+        """The record led to a call; returns the headers of its work."""
+        if self.span is None:
+            return self.headers
+        self.span.set_attributes(
+            {
+                names.TASK_TYPE: call.journey.task.name,
+                names.TARGET: call.work.target.name,
+                names.TIER: call.work.target.tier.value,
+                names.ATTEMPT: call.work.attempt,
+                names.POLICY_REVISION: call.journey.decision.policy_revision,
+            }
+        )
+        self._judged(call.journey.attempts[:-1])
+        if call.work.attempt == 1 or self.root == call.journey.traceparent:
+            return self.headers
+        # Not a link of this span: to Jaeger a link to a span's own parent takes the place of the parent.
+        return (*self.headers, (HEADER_FOLLOWS, self.root.encode()))
 
     def ended(self, terminal: Terminal, topic: str) -> Headers:
         """The record led to a terminal; returns the headers of the reply."""

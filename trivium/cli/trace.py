@@ -31,6 +31,8 @@ class Span:
     start_us: int
     duration_us: int
     tags: dict[str, Any]
+    links: tuple[tuple[str, str], ...] = ()
+    """(trace, span) of what it follows without being its child."""
 
 
 @click.command(epilog="Example: trivium trace ticket-0017 --traces http://localhost:16686")
@@ -73,9 +75,16 @@ def fetch(url: str, trace_id: str) -> list[Span]:
 
 
 def _span(raw: dict[str, Any], services: dict[str, str]) -> Span:
-    parent = next((r["spanID"] for r in raw.get("references", ()) if r["refType"] == "CHILD_OF"), "")
+    parent, links = _references(raw)
     tags = {tag["key"]: tag["value"] for tag in raw["tags"]}
-    return Span(raw["spanID"], parent, raw["operationName"], services[raw["processID"]], raw["startTime"], raw["duration"], tags)
+    return Span(raw["spanID"], parent, raw["operationName"], services[raw["processID"]], raw["startTime"], raw["duration"], tags, links)
+
+
+def _references(raw: dict[str, Any]) -> tuple[str, tuple[tuple[str, str], ...]]:
+    """The parent, and what the span links to. Jaeger gives a link to the same trace's span as CHILD_OF or FOLLOWS_FROM."""
+    found = [(r["refType"], r["traceID"], r["spanID"]) for r in raw.get("references", ())]
+    parent = next((span for kind, trace, span in found if kind == "CHILD_OF" and trace == raw["traceID"]), "")
+    return parent, tuple((trace, span) for kind, trace, span in found if kind == "FOLLOWS_FROM")
 
 
 def tree(trace_id: str, spans: list[Span]) -> Tree:

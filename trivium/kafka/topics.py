@@ -21,6 +21,8 @@ DEADLETTER = "trivium.deadletter"
 
 HEADER_TRACEPARENT = "traceparent"
 HEADER_TRACESTATE = "tracestate"
+HEADER_FOLLOWS = "follows"
+"""Of work: the traceparent of the attempt before it, which its span links to."""
 HEADER_CONTENT_TYPE = "content-type"
 HEADER_SCHEMA = "schema"
 """Full name of the protobuf message in the value: trivium.v1.Terminal."""

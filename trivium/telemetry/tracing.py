@@ -189,6 +189,11 @@ def link_to(span: Span) -> tuple[Link, ...]:
     return (Link(context),) if context.is_valid else ()
 
 
+def link_named(traceparent: str) -> tuple[Link, ...]:
+    """The same, to the span that a traceparent names."""
+    return link_to(get_current_span(context_from_traceparent(traceparent)))
+
+
 def failed(span: Span, error_type: str, message: str = "") -> None:
     """Mark a span as failed."""
     if span.is_recording():

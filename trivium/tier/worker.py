@@ -30,7 +30,7 @@ from trivium.kafka.group import GroupConsumer, Partition
 from trivium.kafka.outbox import Outbox
 from trivium.kafka.reader import ReaderOptions, end_offsets, read_tail
 from trivium.telemetry import names
-from trivium.telemetry.tracing import Tracing, context_from_headers, headers_from_context
+from trivium.telemetry.tracing import Tracing, context_from_headers, headers_from_context, link_named
 from trivium.tier import spans
 from trivium.tier.caller import Caller
 from trivium.tier.job import Job
@@ -245,8 +245,9 @@ class Worker:
         if not self._tracing.enabled:
             return
         record = job.claims[0].record
-        parent = context_from_headers(record.headers)
-        job.span = self._tracing.tracer.start_span(names.SPAN_WORK, parent, SpanKind.CONSUMER)
+        parent, before = context_from_headers(record.headers), record.header(topics.HEADER_FOLLOWS)
+        links = link_named(before.decode("ascii", "replace")) if before else None
+        job.span = self._tracing.tracer.start_span(names.SPAN_WORK, parent, SpanKind.CONSUMER, links=links)
         spans.describe(job.span, job.work, KAFKA, self._caller.capture_prompts)
         spans.describe_record(job.span, record, f"trivium-{self._caller.tier.value}")
         job.trace = headers_from_context(job.span)
