@@ -45,6 +45,9 @@ test-milvus: install ## The retrieval contract on Milvus Lite and on a real Milv
 	$(BIN)/python -m pytest tests/contract/test_retriever.py tests/contract/test_retriever_sections.py
 	$(BIN)/python -m pytest tests/real/milvus $(ARGS)
 
+test-polyglot: install ## Callers in Go, Java, Node and Python, built and run against the embedded mesh and a real Kafka
+	$(BIN)/python -m pytest tests/polyglot $(ARGS)
+
 check: lint types ## Style, import rules and types
 
 lint: install

@@ -1,6 +1,8 @@
 // Command ask puts questions to a Trivium mesh: over gRPC, or over Kafka.
 package main
 
+//go:generate sh generate.sh
+
 import (
 	"context"
 	"crypto/rand"

@@ -23,6 +23,7 @@ public final class Ask {
 
   public static void main(String[] arguments) {
     CommandLine line = new CommandLine(new Ask());
+    line.setOverwrittenOptionsAllowed(true);
     line.setExecutionExceptionHandler((error, at, parsed) -> report(error));
     System.exit(line.execute(arguments));
   }

@@ -1,0 +1,83 @@
+"""The examples, and the meshes that they ask: one on the embedded broker, one on a real Kafka.
+
+The real one is `--broker=HOST:PORT`; without it, one is fetched and started for the run."""
+
+import json
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+import pytest_asyncio
+
+from tests.integration.mesh.running import RunningMesh, running_mesh
+from tests.polyglot.building import LANGUAGES, CannotBuild, Example, build
+
+EMBEDDED: Final = "embedded"
+KAFKA: Final = "kafka"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Java's Kafka client cannot speak with the embedded broker: librdkafka's mock answers its first request (ApiVersions,
+    version 4) with a refusal that is cut short, and the client reads an order out of it to be silent for 20 minutes."""
+    out = [item for item in items if {"java", EMBEDDED} <= _parameters(item) and item.path.stem == "test_kafka_callers"]
+    config.hook.pytest_deselected(items=out)
+    items[:] = [item for item in items if item not in out]
+
+
+def _parameters(item: pytest.Item) -> set[object]:
+    callspec = getattr(item, "callspec", None)
+    return set(callspec.params.values()) if callspec is not None else set()
+
+
+@pytest.fixture(scope="session", params=LANGUAGES)
+def example(request: pytest.FixtureRequest) -> Example:
+    """One language's example, built once."""
+    try:
+        return build(request.param)
+    except CannotBuild as error:
+        pytest.fail(str(error), pytrace=False)
+
+
+@pytest.fixture(scope="session")
+def kafka(real_broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of a real Kafka."""
+    if real_broker:
+        yield real_broker
+        return
+    data = ("--data", str(tmp_path_factory.mktemp("kafka")))
+    started = _infra("start", *data, "--port", "0", "--json")
+    if started.returncode:
+        pytest.fail(f"no Kafka could be started: {started.stderr.strip().splitlines()[-1:]}", pytrace=False)
+    try:
+        yield str(json.loads(started.stdout.splitlines()[-1])["bootstrap"])
+    finally:
+        _infra("stop", *data)
+
+
+@pytest.fixture(scope="session", params=[EMBEDDED, KAFKA])
+def broker(request: pytest.FixtureRequest) -> str:
+    """Which broker the mesh stands on: its address, empty for the embedded one."""
+    return "" if request.param == EMBEDDED else str(request.getfixturevalue("kafka"))
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def shared(broker: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningMesh]:
+    async with running_mesh(tmp_path_factory.mktemp("mesh"), broker) as running:
+        yield running
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def mesh(shared: RunningMesh) -> AsyncIterator[RunningMesh]:
+    """The mesh, without faults; every part of it is still there after the test."""
+    yield shared
+    for standin in ("model", "cloud"):
+        await shared.control(standin, clear=True, ttft_ms=0, tpot_ms=0)
+    shared.local.check()
+
+
+def _infra(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    command = (sys.executable, "-m", "infra.kafka", *arguments)
+    return subprocess.run(command, text=True, capture_output=True, timeout=600, check=False, cwd=Path(__file__).parents[2])
