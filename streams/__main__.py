@@ -9,7 +9,7 @@ from streams.app import make
 from trivium.kafka.security import read_kafka
 from trivium.kafka.waiting import await_broker
 from trivium.process import Process, run
-from trivium.settings import KafkaSettings, RouterSettings
+from trivium.settings import KafkaSettings, KeySettings, RouterSettings
 
 
 async def main(process: Process) -> None:
@@ -39,4 +39,4 @@ async def main(process: Process) -> None:
 if __name__ == "__main__":
     # Faust's consumer has a thread with a loop of its own, made by the policy.
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
-    run("router", main, reads=(KafkaSettings, RouterSettings), about="Decides every request and carries every outcome on.")
+    run("router", main, reads=(KafkaSettings, RouterSettings, KeySettings), about="Decides every request and carries every outcome on.")

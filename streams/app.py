@@ -19,7 +19,7 @@ from trivium.core.errors import TriviumError
 from trivium.kafka.security import read_kafka
 from trivium.policy import PolicyFile
 from trivium.process import Process
-from trivium.settings import ProcessSettings, RouterSettings, read
+from trivium.settings import KeySettings, ProcessSettings, RouterSettings, read
 
 
 def make(process: Process, under_faust: bool = False) -> tuple[faust.App, Crew]:
@@ -35,7 +35,7 @@ def make(process: Process, under_faust: bool = False) -> tuple[faust.App, Crew]:
             datadir=router.datadir,
         )
     )
-    knowledge = Knowledge(PolicyFile(process.settings.policy), kafka, router, process.metrics)
+    knowledge = Knowledge(PolicyFile(process.settings.policy), kafka, router, process.metrics, read(KeySettings, process.environ).keys)
     crew = Crew(app, process, knowledge, WorkerOptions(kafka, router, under_faust))
     app.boot_strategy = CrewBoot(app, crew)
     agent_of(app, crew)

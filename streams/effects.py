@@ -44,6 +44,9 @@ Stages = Sequence[Sequence[Record]]
 CANCELLED: Final = -1
 """The cause of a terminal that a cancel brought about; else it is the attempt whose outcome did, 0 the request."""
 
+UNSIGNED: Final = -2
+"""The cause of a terminal for a request that nobody signed: it ends nothing, and no identity is used up by it."""
+
 MARGIN_BYTES: Final = 65_536
 """A work record leaves so much room below the largest record, that its outcome can carry request, slip and fault."""
 

@@ -28,6 +28,7 @@ from trivium.core.policy import Policy
 from trivium.core.request import Identity, Request
 from trivium.core.slip import Arrival, Call, End, Facts, Journey, Step, Work
 from trivium.kafka.record import Delivered
+from trivium.kafka.signature import Signatures
 from trivium.kafka.topics import (
     HEADER_CAUSE,
     HEADER_CONTENT_TYPE,
@@ -41,7 +42,10 @@ from trivium.v1 import request_pb2
 class Fold:
     """Fills one memory."""
 
-    def __init__(self, memory: Memory, partition: int, home: Callable[[Identity], int]) -> None:
+    def __init__(
+        self, memory: Memory, partition: int, home: Callable[[Identity], int], signatures: Signatures | None = None
+    ) -> None:
+        self._signatures = signatures
         self.memory = memory
         self._partition = partition
         self._home = home
@@ -62,6 +66,8 @@ class Fold:
         except BadRequest:
             return
         if self._home(came.identity) != self._partition and not is_forwarded(record):
+            return
+        if self._signatures is not None and self._signatures.wrong(record, came.identity) is not None:
             return
         if self.memory.request(came.identity, came.body_hash, record.timestamp_ms) is Arrived.NEW:
             self._settle(came.identity, 0, record)

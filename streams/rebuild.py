@@ -15,6 +15,7 @@ from trivium.core.partition import home
 from trivium.core.policy import Policy
 from trivium.kafka.reader import ReaderOptions, connected, end_offsets, read_tail
 from trivium.kafka.record import Delivered
+from trivium.kafka.signature import Signatures
 from trivium.kafka.topics import OUTCOMES, REQUESTS, RESPONSES
 
 _LOG = logging.getLogger(__name__)
@@ -33,6 +34,7 @@ class RebuildOptions:
     partitions: int
     session_timeout_ms: int = 10_000
     reader: ReaderOptions = field(default_factory=ReaderOptions)
+    signatures: Signatures | None = None
 
     def late_ms(self) -> int:
         """How long after an attempt's deadline its first outcome may be written."""
@@ -63,7 +65,7 @@ async def rebuild(committed: Committed, policy: Policy, options: RebuildOptions)
 
 def _fold(partition: int, window_ms: int, options: RebuildOptions) -> Fold:
     memory = Memory(window_ms, options.late_ms())
-    return Fold(memory, partition, lambda identity: home(identity.key, options.partitions))
+    return Fold(memory, partition, lambda identity: home(identity.key, options.partitions), options.signatures)
 
 
 async def _read_all(

@@ -7,6 +7,7 @@ from trivium.core.slip import End
 from trivium.facts import FactSource, Policies
 from trivium.insight import open_insight
 from trivium.kafka.reader import ReaderOptions
+from trivium.kafka.signature import open_signatures
 from trivium.pulse import PulseView
 from trivium.settings import KafkaSettings, RouterSettings
 from trivium.telemetry.metrics import Metrics
@@ -30,8 +31,9 @@ class Reloaded(Policies, Protocol):
 class Knowledge:
     """Owned by the router; started before the first decision. Loads vectors, classifier and verifier when it is made."""
 
-    def __init__(self, policies: Reloaded, kafka: KafkaSettings, router: RouterSettings, metrics: Metrics) -> None:
-        """Raises BadSetting and BadClassifier."""
+    def __init__(self, policies: Reloaded, kafka: KafkaSettings, router: RouterSettings, metrics: Metrics, keys: str = "") -> None:
+        """`keys`: TRIVIUM_KEYS. Raises BadSetting and BadClassifier."""
+        self.signatures = open_signatures(keys, metrics)
         self.policies = policies
         options = ReaderOptions(client_id="trivium-router-view", fetch_max_wait_ms=VIEW_WAIT_MS)
         self.pulses = PulseView(kafka.bootstrap, kafka.session_timeout_ms, options)
@@ -54,6 +56,8 @@ class Knowledge:
         message = self.policies.refresh()
         if message:
             _LOG.info("%s", message)
+        if self.signatures is not None:
+            self.signatures.refresh()
 
     def entry(self, end: End) -> records_pb2.CacheEntry | None:
         """The cache entry of an end, or None when it is not to be kept."""

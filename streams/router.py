@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from streams.effects import CANCELLED, Effects, TooLarge
+from streams.effects import CANCELLED, UNSIGNED, Effects, TooLarge
 from streams.inbox import OutcomeIn, RequestIn, is_forwarded, read_outcome, read_request
 from streams.memory import Arrived, CameBack, Memory
 from streams.spans import NO_MARK, Marked, identify, marked
@@ -25,6 +25,7 @@ from trivium.core.walk import RETRY
 from trivium.facts import FactSource, Policies, RetryBudget
 from trivium.kafka.outbox import Outbox
 from trivium.kafka.record import Delivered, Record
+from trivium.kafka.signature import Signatures
 from trivium.kafka.topics import REQUESTS
 from trivium.telemetry.metrics import Metrics
 from trivium.telemetry.names import SPAN_OUTCOME, SPAN_ROUTE
@@ -48,6 +49,8 @@ class RouterPorts:
     metrics: Metrics
     tracing: Tracing
     retries: RetryBudget = field(default_factory=RetryBudget)
+    signatures: Signatures | None = None
+    """Asked about every request; None: no tenant signs."""
 
 
 @dataclass(slots=True)
@@ -113,6 +116,8 @@ class Router:
         if effects.home(arrived.identity) != event.record.partition and not is_forwarded(event.record):
             self._ports.outbox.put(((effects.forward(event.record, arrived.identity),),), event.done)
             return
+        if self._ports.signatures is not None and self._forged(event, arrived.identity, self._ports.signatures):
+            return
         match event.memory.request(arrived.identity, arrived.body_hash, event.now_ms):
             case Arrived.NEW:
                 event.identity = arrived.identity
@@ -122,6 +127,23 @@ class Router:
                 event.done()
             case Arrived.REUSED:
                 self._put_aside(event, _reused(arrived.identity), arrived.identity)
+
+    def _forged(self, event: _Event, identity: Identity, signatures: Signatures) -> bool:
+        """A request that its tenant did not sign is put aside. It takes no identity from its owner: the memory does not learn of it,
+        and only an identity that nobody used is told."""
+        reason = signatures.wrong(event.record, identity)
+        if reason is None:
+            return False
+        signatures.refused(reason, identity)
+        if event.memory.find(identity) is not None or event.memory.has_ended(identity):
+            self._put_aside(event, reason, identity)
+            return True
+        ports, end = self._ports, self._unread(event, identity, TerminalKind.FAILED, reason)
+        before, last = ports.effects.end(end, UNSIGNED, event.mark.ended(end.terminal, end.reply_topic))
+        ports.metrics.deadletter(reason.code)
+        ports.metrics.terminal(end.terminal, "kafka", end.request, event.policy.shown)
+        ports.outbox.put(((ports.effects.dead(event.record, reason, identity), *before), last), event.done)
+        return True
 
     def _new_request(self, event: _Event, arrived: RequestIn) -> None:
         message, wrong = arrived.message, arrived.wrong

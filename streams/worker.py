@@ -103,7 +103,7 @@ class Crew(Service):
         outbox.start()
         self._pulse = PulseWriter(self._producer, self._pulse_now)
         self._pulse.start()
-        ports = RouterPorts(knowledge.policies, knowledge.facts, effects, outbox, process.metrics, process.tracing)
+        ports = RouterPorts(knowledge.policies, knowledge.facts, effects, outbox, process.metrics, process.tracing, signatures=knowledge.signatures)
         self._router = Router(ports)
         self._timer = OverdueTimer(self._router, effects, outbox, knowledge.pulses, process.metrics)
         self.app.on_rebalance_complete.connect(self._rebalanced)
@@ -233,6 +233,7 @@ class Crew(Service):
             kafka.partitions,
             kafka.session_timeout_ms,
             ReaderOptions(client_id=f"{self._process.instance}-fold", fetch_max_wait_ms=kafka.fetch_max_wait_ms),
+            self._knowledge.signatures,
         )
         for left in reversed(range(_FOLD_TRIES)):
             try:

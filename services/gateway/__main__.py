@@ -20,6 +20,7 @@ from trivium.kafka.outbox import Outbox, OutboxOptions
 from trivium.kafka.producer import Producer, ProducerOptions
 from trivium.kafka.reader import ReaderOptions
 from trivium.kafka.security import read_kafka
+from trivium.kafka.signature import Signatures, open_signatures
 from trivium.kafka.waiting import await_broker
 from trivium.policy import PolicyFile
 from trivium.process import Process, run
@@ -60,9 +61,10 @@ async def main(process: Process) -> None:
         stack.push_async_callback(tiers.close)
         book = Book(outbox, views.make_entry)
         running = Running(policies, views.facts, tiers, process.tracer, now_ms)
-        log = Log(producer, replies, policies, kafka.partitions, process.tracer)
+        signatures = open_signatures(read(KeySettings, process.environ).keys, process.metrics)
+        log = Log(producer, replies, policies, kafka.partitions, process.tracer, signatures)
         gateway = Gateway(Parts(process, policies, running, log, book, now_ms))
-        await stack.enter_async_context(_refreshed(policies))
+        await stack.enter_async_context(_refreshed(policies, signatures))
         outbox.failed.add_done_callback(lambda _: process.stopping.set())
         await serve(process, settings.port, 1, adding((add_GatewayServicer_to_server, gateway)))
         await _written(book, outbox, process.settings.drain_ms)
@@ -76,7 +78,7 @@ async def _written(book: Book, outbox: Outbox, drain_ms: int) -> None:
 
 
 @asynccontextmanager
-async def _refreshed(policies: PolicyFile) -> AsyncIterator[None]:
+async def _refreshed(policies: PolicyFile, signatures: Signatures | None) -> AsyncIterator[None]:
     async def refresh() -> None:
         while True:
             await asyncio.sleep(_REFRESH_S)
@@ -84,6 +86,8 @@ async def _refreshed(policies: PolicyFile) -> AsyncIterator[None]:
             said = await asyncio.to_thread(policies.refresh)
             if said:
                 _LOG.warning("%s", said)
+            if signatures is not None:
+                await asyncio.to_thread(signatures.refresh)
 
     task = asyncio.create_task(refresh(), name="policy-refresh")
     try:

@@ -16,6 +16,7 @@ from trivium.core.request import Identity
 from trivium.facts import Policies
 from trivium.kafka.producer import Producer
 from trivium.kafka.record import Record
+from trivium.kafka.signature import Signatures
 from trivium.kafka.topics import HEADER_CONTENT_TYPE, HEADER_SCHEMA, OUTCOMES, REQUESTS, RESPONSES
 from trivium.telemetry.names import (
     MESSAGING_DESTINATION,
@@ -36,8 +37,16 @@ class Log:
     """Submit, wait and cancel over Kafka."""
 
     def __init__(
-        self, producer: Producer, replies: Replies, policies: Policies, partitions: int, tracer: Tracer
+        self,
+        producer: Producer,
+        replies: Replies,
+        policies: Policies,
+        partitions: int,
+        tracer: Tracer,
+        signatures: Signatures | None = None,
     ) -> None:
+        """`signatures`: requests of tenants that must sign are signed in their name; whoever came in here had a key."""
+        self._signatures = signatures
         self._producer = producer
         self._replies = replies
         self._policies = policies
@@ -59,7 +68,10 @@ class Log:
         }
         with spanning(self._tracer, SPAN_PUBLISH, parent, SpanKind.PRODUCER, attributes) as span:
             headers = (*_REQUEST, *headers_from_context(span))
-            record = Record(REQUESTS, identity.key.encode(), message.SerializeToString(), headers, partition)
+            value = message.SerializeToString()
+            if self._signatures is not None:
+                headers = (*headers, *self._signatures.headers(identity, value))
+            record = Record(REQUESTS, identity.key.encode(), value, headers, partition)
             offset = await self._publish(record, timeout_ms)
         return services_pb2.Receipt(identity=identity_to(identity), partition=partition, offset=offset)
 

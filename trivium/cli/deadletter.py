@@ -2,19 +2,22 @@
 
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import click
 
 from trivium.cli.log import everything, since
 from trivium.cli.screen import json_option, kafka_option, print_json, print_records, print_table, run, settings
-from trivium.codec import decode_request
+from trivium.codec import decode_request, identity_from
 from trivium.core.errors import BadRequest
 from trivium.core.murmur2 import partition_of
 from trivium.kafka.producer import Producer
 from trivium.kafka.record import Record
+from trivium.kafka.signature import Signatures, open_signatures
 from trivium.kafka.topics import DEADLETTER, HEADER_CONTENT_TYPE, HEADER_SCHEMA, REQUESTS
-from trivium.settings import KafkaSettings
+from trivium.settings import KafkaSettings, KeySettings
+from trivium.telemetry.metrics import Metrics
 from trivium.v1 import journey_pb2, request_pb2
 from trivium.v1.records_pb2 import DeadLetter
 
@@ -107,16 +110,25 @@ def replay(dry_run: bool, reason: str | None, tenant: str | None, letter_id: str
                 [(r["id"], r["request"], r["state"]) for r in rows])  # fmt: skip
 
 
+def _signed(record: Record, request: request_pb2.Request, signatures: Signatures | None) -> Record:
+    """With the signature of the tenant, when TRIVIUM_KEYS has its key: who replays may read that file."""
+    if signatures is None:
+        return record
+    more = signatures.headers(identity_from(request), record.value or b"")
+    return replace(record, headers=(*record.headers, *more))
+
+
 async def _replay(
     kafka: KafkaSettings, dry_run: bool, reason: str | None, tenant: str | None, letter_id: str | None, span: str | None
 ) -> list[dict[str, str]]:
     letters = [m async for m in _letters(kafka, reason, tenant, letter_id, span)]
     rows: list[dict[str, str]] = []
+    signatures = open_signatures(settings(KeySettings).keys, Metrics())
     async with Producer(kafka.bootstrap) as producer:
         for letter in letters:
             request = _request(letter)
             if request is not None and not dry_run:
-                await producer.publish(_record(request, kafka.partitions), 10_000)
+                await producer.publish(_signed(_record(request, kafka.partitions), request, signatures), 10_000)
             state = "left: not a readable request" if request is None else f"replay {request.replay}"
             rows.append({"id": letter.id, "request": _who(letter), "state": state})
     return rows

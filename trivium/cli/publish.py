@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -27,6 +28,7 @@ from trivium.client import KafkaClient
 from trivium.client.kafka_client import KafkaClientOptions
 from trivium.core.errors import BadRequest, Unreachable
 from trivium.kafka.topics import RESPONSES
+from trivium.keys.own import own_key
 from trivium.settings import KafkaSettings, ToolSettings
 
 
@@ -70,7 +72,7 @@ def publish(path: Path, columns: tuple[str, ...], constants: tuple[str, ...], ou
     mapping = FieldMap(parse_pairs(columns, "--map"), parse_pairs(constants, "--set"))
     at = settings(KafkaSettings, kafka=kafka)
     options = KafkaClientOptions(partitions=at.partitions, in_flight=in_flight, timeout_ms=int(timeout_s * 1000),
-                                 fetch_max_wait_ms=at.fetch_max_wait_ms, connect_timeout_ms=at.connect_timeout_ms)  # fmt: skip
+                                 fetch_max_wait_ms=at.fetch_max_wait_ms, connect_timeout_ms=at.connect_timeout_ms, key=own_key(os.environ))  # fmt: skip
     rows = list(read_rows(path, mapping, whose))
     sums = run(_publish(KafkaClient(at.bootstrap, whose, reply_topic, options=options), rows, output, as_json))
     if as_json:

@@ -3,7 +3,7 @@
 import asyncio
 from collections import OrderedDict
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
 from google.protobuf import json_format
@@ -21,6 +21,7 @@ from trivium.kafka.outbox import Outbox
 from trivium.kafka.producer import Producer, ProducerOptions
 from trivium.kafka.reader import ReaderOptions, Tail
 from trivium.kafka.record import Delivered, Record
+from trivium.kafka.signature import Signer
 from trivium.kafka.topics import HEADER_CONTENT_TYPE, HEADER_REPLAY, HEADER_SCHEMA, PARTITIONS, REQUESTS, RESPONSES
 from trivium.telemetry.names import (
     MESSAGING_DESTINATION,
@@ -54,6 +55,8 @@ class KafkaClientOptions:
     fetch_max_wait_ms: int = 10
     connect_timeout_ms: int = 8_000
     max_record_bytes: int = 1_000_000
+    key: str = field(default="", repr=False)
+    """The tenant's API key: every request is signed with it. Empty: none is."""
 
 
 class Pending:
@@ -108,6 +111,7 @@ class KafkaClient:
         self._options = chosen = options or KafkaClientOptions()
         self._tenant = tenant
         self._tracer = tracer or NoOpTracer()
+        self._signer = Signer(chosen.key) if chosen.key else None
         self._producer = Producer(
             bootstrap,
             ProducerOptions(max_record_bytes=chosen.max_record_bytes, start_timeout_ms=chosen.connect_timeout_ms),
@@ -178,7 +182,10 @@ class KafkaClient:
             })  # fmt: skip
         pending = self._pending[key] = Pending(message, identity, trace_id_of(span))
         pending.timer = asyncio.get_running_loop().call_later(patience_ms / 1000, self._expire, pending)
-        record = Record(REQUESTS, key[0], self._encode(message), self._headers(headers_from_context(span)), partition)
+        value, headers = self._encode(message), self._headers(headers_from_context(span))
+        if self._signer is not None:
+            headers = (*headers, *self._signer.headers(identity, value))
+        record = Record(REQUESTS, key[0], value, headers, partition)
         self._box().put(((record,),), span.end)
         return pending
 

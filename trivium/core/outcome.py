@@ -85,6 +85,8 @@ class ReasonCode(Enum):
     BAD_REPLY_TOPIC = "bad_reply_topic"
     BAD_SCHEMA = "bad_schema"
     ID_REUSED = "id_reused"
+    UNSIGNED = "unsigned"
+    BAD_SIGNATURE = "bad_signature"
     NO_ROUTE = "no_route"
     """Every candidate is forbidden for good."""
     NO_TARGET_NOW = "no_target_now"

@@ -18,8 +18,9 @@ from typing import Any, Final
 import grpc
 
 from trivium.core.errors import BadSetting
+from trivium.keys.own import own_key
 from trivium.rpc.channels import Dial
-from trivium.settings import KeySettings, TlsSettings, read
+from trivium.settings import TlsSettings, read
 
 _LOG = logging.getLogger(__name__)
 SYSTEM: Final = "system"
@@ -71,22 +72,7 @@ def read_tls(environ: Mapping[str, str]) -> Tls:
 
 def read_dial(environ: Mapping[str, str]) -> Dial:
     """How this process calls others: over TLS, with its API key, with both or neither. BadSetting on a bad file."""
-    settings = read(KeySettings, environ)
-    if settings.key and settings.key_file:
-        raise BadSetting("only one of TRIVIUM_KEY and TRIVIUM_KEY_FILE can be set")
-    return Dial(read_tls(environ).client(), settings.key or _key_of(settings.key_file))
-
-
-def _key_of(path: str) -> str:
-    if not path:
-        return ""
-    try:
-        key = Path(path).read_text().strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadSetting(f"TRIVIUM_KEY_FILE: {path} cannot be read: {error}") from None
-    if not key:
-        raise BadSetting(f"TRIVIUM_KEY_FILE: {path} is empty")
-    return key
+    return Dial(read_tls(environ).client(), own_key(environ))
 
 
 class _Renewed:
