@@ -23,7 +23,11 @@ CLOSING_CHARS: Final = 80
 
 TRIGRAM_CHARS: Final = 300
 
-_NO_TRIGRAM: Final = b"0" * TRIGRAM_BITS
+_SPARE: Final = 6
+"""Remainders that are not reduced to the end: at most 1,026."""
+_LOW: Final = int.from_bytes((1023).to_bytes(4, "little") * TRIGRAM_CHARS, "little")
+_HIGH: Final = int.from_bytes(((1 << 22) - 1).to_bytes(4, "little") * TRIGRAM_CHARS, "little")
+_NO_TRIGRAM: Final = b"0" * (TRIGRAM_BITS + _SPARE)
 _MARK: Final = ord("1")
 
 _LOOSE_OPENINGS: Final = frozenset({"help", "so", "ok", "okay", "one question"})
@@ -139,16 +143,23 @@ def stem(word: str) -> str:
 def trigram_bits(key: str) -> int:
     """The first 300 characters' trigrams as bits of one integer.
 
-    All hashes, one * 961 + two * 31 + three, come from three operations on one integer of 32-bit lanes."""
-    raw = key[:TRIGRAM_CHARS].encode("utf-32-le", "surrogatepass")
+    All hashes, one * 961 + two * 31 + three, come from three operations on one integer of 32-bit lanes, and so do their
+    remainders: 1,024 is 3 more than the prime."""
+    key = key[:TRIGRAM_CHARS]
+    raw = key.encode("utf-32-le", "surrogatepass")
     if len(raw) < 12:
         return 0
     lanes = int.from_bytes(raw, "little")
-    hashes = (lanes * 961 + (lanes >> 32) * 31 + (lanes >> 64)).to_bytes(len(raw) + 4, "little")
+    hashes = (lanes * 961 + (lanes >> 32) * 31 + (lanes >> 64)) & ((1 << 8 * len(raw) - 64) - 1)
+    for _ in range(2 if key.isascii() else 4):
+        hashes = (hashes & _LOW) + 3 * (hashes >> 10 & _HIGH)
     marks = bytearray(_NO_TRIGRAM)
-    for value in memoryview(hashes[: len(raw) - 8]).cast("I"):
-        marks[value % TRIGRAM_BITS] = _MARK
-    return int(marks, 2)
+    for value in memoryview(hashes.to_bytes(len(raw) - 8, "little")).cast("I"):
+        marks[value] = _MARK
+    if _MARK in marks[TRIGRAM_BITS:]:
+        for place in range(_SPARE):
+            marks[place] |= marks[TRIGRAM_BITS + place]
+    return int(marks[:TRIGRAM_BITS], 2)
 
 
 def _plain(text: str) -> str:

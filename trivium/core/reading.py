@@ -1,6 +1,7 @@
 """Reads a question into a `Text`: tokens, phrases, quantities, names, polarity and the parts that nouns play."""
 
 import re
+from operator import itemgetter
 from typing import Any, Final, NamedTuple, TypeVar
 
 from trivium.core import wording
@@ -12,11 +13,11 @@ from trivium.core.tokens import Cutter, quantities
 _T = TypeVar("_T")
 
 _QUOTED: Final = re.compile(r'"([^"]{1,60})"')
-_CAPITAL: Final = re.compile(r"(?<=[\w,)'\"] )([A-Z][^\W\d_]+)")
+_CAPITAL: Final = re.compile(r"[A-Z](?<=[\w,)'\"] [A-Z])[^\W\d_]+")
 REMEMBERED: Final = 50_000
 """Words, and small sets and pairs, of which a reader keeps one copy and what is known of it; then it begins anew."""
 _PARTICLE_REACH: Final = 5
-_TURNS: Final = ("turn", "switch", "turned", "switched", "turning", "switching")
+_TURNS: Final = frozenset({"turn", "switch", "turned", "switched", "turning", "switching"})
 _ASKS: Final = {"why": "why", "when": "when", "where": "where", "who": "who", "whom": "who", "whose": "who", "what": "what",
                 "which": "which"}  # fmt: skip
 _HOW: Final = {"much": "howmuch", "many": "howmany", "long": "howlong", "soon": "howlong", "quickly": "howlong",
@@ -29,11 +30,15 @@ _OFFERS: Final = frozenset(
 _PROCEDURES: Final = frozenset({"policy", "policies", "rules", "procedure", "way", "steps", "process", "need", "have"})
 _WISHES: Final = frozenset({"want", "like", "need", "wish", "please"})
 _ARTICLES: Final = frozenset({"the", "a", "an", "my", "your", "our", "this", "that"})
+_LASTING: Final = frozenset({"source", "target"})
 _FIRST: Final = frozenset({"i", "me", "we", "us"})
 _SECOND: Final = frozenset({"you"})
 
 _ROLE, _ROOTED, _PERSON, _NEGATION, _ARTICLE, _OTHER = range(6)
 """What a word does to the order of a question: gives the next noun its part, is a noun, ..."""
+
+
+_NOBODY: Final = ("", "")
 
 
 class _Known(NamedTuple):
@@ -47,6 +52,12 @@ class _Known(NamedTuple):
     """What stands for it in the sequence; the part that follows, for a word that gives one."""
     actor: str
     """Who takes part."""
+    bare: tuple[str, str]
+    """The noun with no part."""
+
+
+_WORD_OF: Final = itemgetter(0)
+_ROOT_OF: Final = itemgetter(1)
 
 
 class Reader:
@@ -58,7 +69,9 @@ class Reader:
         self._known: dict[str, _Known] = {}
         self._shared: dict[object, Any] = {}
         seconds = [(first, phrase[1]) for first, phrases in self._tables.phrases.items() for phrase in phrases]
-        self._pairs = {first: {second for head, second in seconds if head == first} for first, _ in seconds}
+        self._pairs: dict[str, set[str]] = {word: set() for word in _TURNS}
+        for first, second in seconds:
+            self._pairs.setdefault(first, set()).add(second)
         how = {"_".join(phrase) for phrase in self._tables.phrases.get("how", ())}
         self._asking = frozenset({"what", "how", *_ASKS, *how})
 
@@ -73,7 +86,7 @@ class Reader:
         words = self._joined(raw.words)
         numbers, words = quantities(key, words, raw.numbers)
         known = self._knowledge(words)
-        present = frozenset([one.word for one in known])
+        present = frozenset(map(_WORD_OF, known))
         sequence, roles, actors = self._order(known, names)
         negations = 0 if wording.NEGATIONS.isdisjoint(present) else sum(word in wording.NEGATIONS for word in words)
         return Text(
@@ -112,15 +125,16 @@ class Reader:
     def _learned(self, word: str) -> _Known:
         root = self._root(word)
         if word in wording.ROLE_WORDS:
-            return _Known(word, root, _ROLE, wording.ROLE_WORDS[word], "")
+            return _Known(word, root, _ROLE, wording.ROLE_WORDS[word], "", _NOBODY)
         actor = "i" if word in _FIRST else "u" if word in _SECOND else ""
         if root:
-            return _Known(word, root, _ROOTED, word if word in self._tables.rival else root, actor)
+            noun = word if word in self._tables.rival else root
+            return _Known(word, root, _ROOTED, noun, actor, (noun, ""))
         if actor:
-            return _Known(word, root, _PERSON, actor, actor)
+            return _Known(word, root, _PERSON, actor, actor, _NOBODY)
         if word in wording.NEGATIONS:
-            return _Known(word, root, _NEGATION, word, "")
-        return _Known(word, root, _ARTICLE if word in _ARTICLES else _OTHER, "", "")
+            return _Known(word, root, _NEGATION, word, "", _NOBODY)
+        return _Known(word, root, _ARTICLE if word in _ARTICLES else _OTHER, "", "", _NOBODY)
 
     def _root(self, word: str) -> str:
         table = self._tables.concept
@@ -160,13 +174,15 @@ class Reader:
         roles: list[tuple[str, str]] = []
         share = self._shared.setdefault
         role = before = actors = ""
-        for word, root, kind, mark, actor in known:
+        for word, root, kind, mark, actor, bare in known:
             if kind == _ROOTED:
                 sequence.append(root)
-                part = (word if word in names else mark, role)
-                roles.append(share(part, part))
-                if role != "source" and role != "target":
-                    role = ""
+                if role or names:
+                    part = (word if word in names else mark, role)
+                    roles.append(share(part, part))
+                    role = role if role in _LASTING else ""
+                else:
+                    roles.append(bare)
             elif kind == _ROLE:
                 role = "" if word == "to" and before in wording.INFINITIVES else mark
                 role = "source" if word == "than" and before == "rather" else role
@@ -182,11 +198,11 @@ class Reader:
     def _joined(self, words: list[str]) -> list[str]:
         """Phrases become one word with underscores; "turn the alerts off" becomes "turn_off the alerts"."""
         pairs = self._pairs
-        heads = [index for index, word in enumerate(words) if word in pairs or word in _TURNS]
         last = len(words) - 1
-        if not any(words[i] in _TURNS or (i < last and words[i + 1] in pairs[words[i]]) for i in heads):
-            return words
-        return _rejoined(list(words), self._tables)
+        for index in [index for index, word in enumerate(words) if word in pairs]:
+            if index < last and (words[index + 1] in pairs[words[index]] or words[index] in _TURNS):
+                return _rejoined(list(words), self._tables)
+        return words
 
     def _ask(self, words: list[str]) -> str:
         asking = self._asking
@@ -203,7 +219,7 @@ class Reader:
 
 
 def _concepts(words: frozenset[str], known: list[_Known]) -> tuple[str, ...]:
-    every = {one.root for one in known}
+    every = set(map(_ROOT_OF, known))
     every.discard("")
     if "where" in words and not every.isdisjoint(TRACKED):
         every.add("track")
@@ -214,8 +230,8 @@ def _names(text: str, key: str, tables: Lexicon) -> frozenset[str]:
     """Capitalised words inside a sentence and whatever stands in quotes, if they belong to the question itself."""
     found = {" ".join(name.casefold().split()) for name in _QUOTED.findall(text)} if '"' in text else set()
     if not text.isupper():
-        for match in _CAPITAL.finditer(text):
-            word = match.group(1).casefold()
+        for capital in _CAPITAL.findall(text):
+            word = capital.casefold()
             if word in key and _is_name(word, tables):
                 found.add(word)
     return frozenset(found)

@@ -73,11 +73,7 @@ class Cutter:
         except KeyError:
             return self._learned(pieces)
         if not self._quantified.keys().isdisjoint(pieces):
-            for piece in pieces:
-                if piece in self._quantified:
-                    numbers, identifiers = self._quantified[piece]
-                    notes.numbers |= numbers
-                    notes.identifiers |= identifiers
+            self._add_quantities(pieces, notes)
         return notes
 
     def _learned(self, pieces: list[str]) -> Notes:
@@ -86,15 +82,29 @@ class Cutter:
             self._quantified.clear()
         notes = Notes()
         for piece in pieces:
-            read = self._read(piece)
-            notes.words += read.words
-            notes.numbers |= read.numbers
-            notes.identifiers |= read.identifiers
-            if len(piece) <= LONGEST_REMEMBERED:
-                self._words[piece] = tuple(read.words)
-                if read.numbers or read.identifiers:
-                    self._quantified[piece] = frozenset(read.numbers), frozenset(read.identifiers)
+            known = self._words.get(piece)
+            if known is None:
+                known = self._learn(piece, notes)
+            notes.words += known
+        self._add_quantities(pieces, notes)
         return notes
+
+    def _learn(self, piece: str, notes: Notes) -> tuple[str, ...]:
+        read = self._read(piece)
+        notes.numbers |= read.numbers
+        notes.identifiers |= read.identifiers
+        if len(piece) <= LONGEST_REMEMBERED:
+            self._words[piece] = tuple(read.words)
+            if read.numbers or read.identifiers:
+                self._quantified[piece] = frozenset(read.numbers), frozenset(read.identifiers)
+        return tuple(read.words)
+
+    def _add_quantities(self, pieces: list[str], notes: Notes) -> None:
+        for piece in pieces:
+            if piece in self._quantified:
+                numbers, identifiers = self._quantified[piece]
+                notes.numbers |= numbers
+                notes.identifiers |= identifiers
 
     def _read(self, text: str) -> Notes:
         notes = Notes()
