@@ -4,7 +4,7 @@ BIN := .venv/bin
 ARGS ?=
 BENCHMARKS := decision cache router path gateway start ttft quality
 
-.PHONY: help install demo up test check lint types bench proto clean jaeger jaeger-stop test-jaeger milvus milvus-stop test-milvus
+.PHONY: help install demo up test check lint types bench proto clean jaeger jaeger-stop test-jaeger milvus milvus-stop test-milvus test-deploy
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -47,6 +47,11 @@ test-milvus: install ## The retrieval contract on Milvus Lite and on a real Milv
 
 test-polyglot: install ## Callers in Go, Java, Node and Python, built and run against the embedded mesh and a real Kafka
 	$(BIN)/python -m pytest tests/polyglot $(ARGS)
+
+test-deploy: install ## Chart, alerts, compose file and every image's extra, with helm, promtool and compose-go built with Go
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[deploy]'
+	$(BIN)/python -m infra.k8s.tools
+	$(BIN)/python -m pytest tests/real/helm $(ARGS)
 
 check: lint types ## Style, import rules and types
 

@@ -1,0 +1,1 @@
+"""The chart of the mesh, and the programs that check it."""
