@@ -103,7 +103,7 @@ class RunningPart:
 
     def rss_mib(self) -> float:
         """Resident memory of the process and its children, MiB; 0 when it has left."""
-        return sum(_rss_mib(pid) for pid in _family(self.process.pid))
+        return family_rss_mib(self.process.pid)
 
     def failure(self) -> str:
         """What to say when it left by itself."""
@@ -114,6 +114,11 @@ def _die_with_parent() -> None:
     # Linux only: a supervisor that is killed must not leave a mesh behind.
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def family_rss_mib(pid: int) -> float:
+    """Resident memory of a process and its children, MiB; 0 when it has left."""
+    return sum(_rss_mib(member) for member in _family(pid))
 
 
 def _family(pid: int) -> list[int]:

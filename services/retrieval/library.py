@@ -27,7 +27,7 @@ _LOG = logging.getLogger(__name__)
 
 CANDIDATES: Final = 12
 """Hits that are judged for a reply of three; more for a longer one."""
-NAMED_CANDIDATES: Final = 60
+NAMED_CANDIDATES: Final = 200
 """Hits of a section that a question names: many documents may have a section of that number."""
 MOST_NAMED: Final = 8
 """Sections that one question may name."""

@@ -11,7 +11,7 @@ import logging
 import re
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, ParamSpec, TypeVar
 
 import numpy as np
@@ -34,6 +34,8 @@ PAGE: Final = 1_000
 """Rows of one page of a listing."""
 MOST_ROWS: Final = 16_384
 """What one query may return; a document has at most half as many passages, for two versions of it may be there."""
+MOST_LISTED: Final = 512
+"""Passages of a named section that are listed; when there are more, the index finds the nearest."""
 DEEPEST: Final = 16
 """Section numbers of one passage, its own last."""
 RRF_K: Final = 60
@@ -122,9 +124,9 @@ class Milvus:
     async def search_sections(
         self, tenant: str, corpus: str, vector: Vector, numbers: Sequence[str], limit: int
     ) -> tuple[Hit, ...]:
-        """The best `limit` passages, by vector, of the sections with these numbers and of those below them."""
+        """The `limit` passages nearest to a vector of the sections with these numbers, those below them included."""
         where = f"{only(tenant=tenant, corpus=corpus)} and array_contains_any(numbers, {quoted_list(numbers)})"
-        return await self._run(lambda: _hits(self._dense_search(where, vector, limit), vector), SEARCH_MS)
+        return await self._run(functools.partial(self._of_sections, where, vector, limit), SEARCH_MS)
 
     async def versions(self, name: Name) -> tuple[Stored, ...]:
         """Every version of a document that is there."""
@@ -218,7 +220,7 @@ class Milvus:
     def _schema(self) -> tuple[Any, Any]:
         from pymilvus import DataType, Function, FunctionType
 
-        hybrid = self.mode is Mode.HYBRID
+        hybrid = self.mode is not Mode.DENSE
         schema = self._client.create_schema(auto_id=False, enable_dynamic_field=False)
         schema.add_field("id", DataType.VARCHAR, is_primary=True, max_length=64)
         schema.add_field("tenant", DataType.VARCHAR, max_length=256, is_partition_key=True)
@@ -242,7 +244,7 @@ class Milvus:
 
     def _difference(self, described: dict[str, Any]) -> str:
         fields = {field["name"]: field for field in described["fields"]}
-        wanted = {"id", "tenant", "corpus", "total", "numbers", *FIELDS} | ({"sparse"} if self.mode is Mode.HYBRID else set())
+        wanted = {"id", "tenant", "corpus", "total", "numbers", *FIELDS} | ({"sparse"} if self.mode is not Mode.DENSE else set())
         if missing := wanted - fields.keys():
             return "it has no field " + ", ".join(sorted(missing))
         dimensions = int(fields["dense"]["params"]["dim"])
@@ -257,20 +259,41 @@ class Milvus:
         }  # fmt: skip
 
     def _search(self, tenant: str, corpus: str, vector: Vector, lookup: str, limit: int) -> tuple[Hit, ...]:
-        from pymilvus import AnnSearchRequest, RRFRanker
-
         where = only(tenant=tenant, corpus=corpus)
         if self.mode is Mode.DENSE or not lookup:
             return _hits(self._dense_search(where, vector, limit), vector)
+        if self.mode is Mode.BM25:
+            return _hits(self._bm25_search(where, lookup, limit), vector)
+        return _hits(self._hybrid_search(where, vector, lookup, limit), vector)
+
+    def _hybrid_search(self, where: str, vector: Vector, lookup: str, limit: int) -> Any:
+        from pymilvus import AnnSearchRequest, RRFRanker
+
         asked = [
             AnnSearchRequest([vector.tolist()], "dense", {"metric_type": "COSINE"}, limit, expr=where),
             AnnSearchRequest([lookup], "sparse", {"metric_type": "BM25"}, limit, expr=where),
         ]
-        found = self._client.hybrid_search(
+        return self._client.hybrid_search(
             self.collection, asked, RRFRanker(RRF_K), limit=limit, output_fields=list(FIELDS), timeout=SEARCH_MS / 1000,
             consistency_level="Session",
         )  # fmt: skip
-        return _hits(found, vector)
+
+    def _bm25_search(self, where: str, lookup: str, limit: int) -> Any:
+        return self._client.search(
+            self.collection, [lookup], anns_field="sparse", limit=limit, filter=where, output_fields=list(FIELDS),
+            timeout=SEARCH_MS / 1000, search_params={"metric_type": "BM25"}, consistency_level="Session",
+        )  # fmt: skip
+
+    def _of_sections(self, where: str, vector: Vector, limit: int) -> tuple[Hit, ...]:
+        # Listed and not searched: under a filter that few rows pass, an index of vectors misses some of them.
+        rows = self._client.query(
+            self.collection, filter=where, output_fields=list(FIELDS), limit=MOST_LISTED, timeout=SEARCH_MS / 1000,
+            consistency_level="Session",
+        )  # fmt: skip
+        if len(rows) == MOST_LISTED:
+            return _hits(self._dense_search(where, vector, limit), vector)
+        hits = (replace(hit, score=hit.cosine) for hit in (_hit(row, 0.0, vector) for row in rows))
+        return tuple(sorted(hits, key=lambda hit: -hit.cosine)[:limit])
 
     def _dense_search(self, where: str, vector: Vector, limit: int) -> Any:
         return self._client.search(
@@ -306,7 +329,7 @@ class Milvus:
 
     def _upsert(self, data: list[dict[str, Any]]) -> None:
         timeout = WRITE_MS / 1000
-        if self.mode is Mode.HYBRID:
+        if self.mode is not Mode.DENSE:
             self._client.upsert(self.collection, data, timeout=timeout)
             return
         # An upsert of Milvus 2.3 is never found: its delete has the time of its insert and takes that too.

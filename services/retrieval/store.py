@@ -20,6 +20,8 @@ class Mode(Enum):
     """Vectors and BM25, joined by reciprocal rank."""
     DENSE = "dense"
     """Vectors alone: the server is older than BM25."""
+    BM25 = "bm25"
+    """Words alone, to compare with."""
 
 
 @dataclass(frozen=True, slots=True)
