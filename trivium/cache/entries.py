@@ -39,6 +39,8 @@ class Held:
     not_found: bool
     sources: tuple[tuple[str, str], ...]
     """(document, version) of every passage that was in the prompt."""
+    subject_mark: str
+    """Of the person that the request was about; empty without one."""
     vector: NDArray[np.float16] | None
     """Of the question, kept where a new passage may make the answer stale; None when it is of another embedder."""
     checked: int = 0
@@ -70,7 +72,7 @@ def held(key: str, entry: pb.CacheEntry, vector: NDArray[np.float32] | None) -> 
         id=key, scope=entry.scope, question=entry.question, expires_ms=entry.expires_ms, tenant=entry.tenant,
         task_type=entry.task_type, tags=tuple(entry.tags), corpus=entry.corpus, corpus_epoch=entry.corpus_epoch,
         made_ms=entry.made_ms, made_for=identity_from(entry.made_for), answer=answer.SerializeToString(),
-        not_found=answer.not_found, sources=sources,
+        not_found=answer.not_found, sources=sources, subject_mark=entry.subject_mark,
         vector=vector.astype(np.float16) if vector is not None and keeps_vector else None,
     )  # fmt: skip
 
@@ -85,6 +87,7 @@ class _Order:
     document: str = ""
     corpus: str = ""
     scope: str = ""
+    subject_mark: str = ""
 
     def names(self, entry: Held) -> bool:
         return (
@@ -94,6 +97,7 @@ class _Order:
             and (not self.document or any(document == self.document for document, _ in entry.sources))
             and (not self.corpus or self.corpus == entry.corpus)
             and (not self.scope or self.scope == entry.scope)
+            and (not self.subject_mark or self.subject_mark == entry.subject_mark)
         )
 
 
@@ -107,7 +111,7 @@ class Orders:
 
     def take(self, drop: pb.CacheDrop) -> bool:
         """Notes an order; False when it was known (it comes once a partition)."""
-        order = _Order(drop.tenant, drop.tag, drop.task_type, drop.document, drop.corpus, drop.scope)
+        order = _Order(drop.tenant, drop.tag, drop.task_type, drop.document, drop.corpus, drop.scope, drop.subject_mark)
         if not drop.tenant or self._orders.get(order, 0) >= drop.before_ms:
             return False
         self._orders.pop(order, None)

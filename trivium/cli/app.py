@@ -14,6 +14,7 @@ OWN = {
     "ask": "ask:ask",
     "cache": "cache:cache",
     "deadletter": "deadletter:deadletter",
+    "erase": "erase:erase",
     "ingest": "ingest:ingest",
     "key": "key:key",
     "ledger": "ledger:ledger",

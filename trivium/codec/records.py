@@ -12,6 +12,7 @@ from trivium.codec.request import identity_to
 from trivium.core.outcome import Outcome, Reason
 from trivium.core.request import Identity, Request
 from trivium.core.slip import End, Journey
+from trivium.core.subject import mark
 from trivium.v1 import outcome_pb2
 from trivium.v1 import records_pb2 as pb
 
@@ -78,6 +79,7 @@ def cache_entry(end: End, vector: NDArray[np.float32], fingerprint: str, corpus_
         corpus=scope.corpus,
         corpus_epoch=corpus_epoch,
         cost_micro_dollars=terminal.cost_micro_dollars,
+        subject_mark=mark(terminal.identity.tenant, end.request.subject),
     )
 
 

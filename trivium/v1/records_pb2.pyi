@@ -78,7 +78,7 @@ class AttemptRecord(_message.Message):
     def __init__(self, state: _Optional[str] = ..., identity: _Optional[_Union[_request_pb2.Identity, _Mapping]] = ..., attempt: _Optional[int] = ..., execution: _Optional[int] = ..., target: _Optional[str] = ..., instance: _Optional[str] = ..., at_ms: _Optional[int] = ..., usage: _Optional[_Union[_outcome_pb2.Usage, _Mapping]] = ..., cost_micro_dollars: _Optional[int] = ..., fault: _Optional[str] = ..., team: _Optional[str] = ..., application: _Optional[str] = ..., use_case: _Optional[str] = ..., end_user: _Optional[str] = ..., user_tier: _Optional[str] = ..., task_type: _Optional[str] = ..., door: _Optional[str] = ...) -> None: ...
 
 class CacheEntry(_message.Message):
-    __slots__ = ("id", "scope", "tenant", "task_type", "question", "embedding", "fingerprint", "answer", "tier", "target", "made_for", "made_ms", "expires_ms", "tags", "corpus", "corpus_epoch", "cost_micro_dollars", "drop")
+    __slots__ = ("id", "scope", "tenant", "task_type", "question", "embedding", "fingerprint", "answer", "tier", "target", "made_for", "made_ms", "expires_ms", "tags", "corpus", "corpus_epoch", "cost_micro_dollars", "drop", "subject_mark")
     ID_FIELD_NUMBER: _ClassVar[int]
     SCOPE_FIELD_NUMBER: _ClassVar[int]
     TENANT_FIELD_NUMBER: _ClassVar[int]
@@ -97,6 +97,7 @@ class CacheEntry(_message.Message):
     CORPUS_EPOCH_FIELD_NUMBER: _ClassVar[int]
     COST_MICRO_DOLLARS_FIELD_NUMBER: _ClassVar[int]
     DROP_FIELD_NUMBER: _ClassVar[int]
+    SUBJECT_MARK_FIELD_NUMBER: _ClassVar[int]
     id: str
     scope: str
     tenant: str
@@ -115,10 +116,11 @@ class CacheEntry(_message.Message):
     corpus_epoch: int
     cost_micro_dollars: int
     drop: CacheDrop
-    def __init__(self, id: _Optional[str] = ..., scope: _Optional[str] = ..., tenant: _Optional[str] = ..., task_type: _Optional[str] = ..., question: _Optional[str] = ..., embedding: _Optional[bytes] = ..., fingerprint: _Optional[str] = ..., answer: _Optional[_Union[_outcome_pb2.Answer, _Mapping]] = ..., tier: _Optional[str] = ..., target: _Optional[str] = ..., made_for: _Optional[_Union[_request_pb2.Identity, _Mapping]] = ..., made_ms: _Optional[int] = ..., expires_ms: _Optional[int] = ..., tags: _Optional[_Iterable[str]] = ..., corpus: _Optional[str] = ..., corpus_epoch: _Optional[int] = ..., cost_micro_dollars: _Optional[int] = ..., drop: _Optional[_Union[CacheDrop, _Mapping]] = ...) -> None: ...
+    subject_mark: str
+    def __init__(self, id: _Optional[str] = ..., scope: _Optional[str] = ..., tenant: _Optional[str] = ..., task_type: _Optional[str] = ..., question: _Optional[str] = ..., embedding: _Optional[bytes] = ..., fingerprint: _Optional[str] = ..., answer: _Optional[_Union[_outcome_pb2.Answer, _Mapping]] = ..., tier: _Optional[str] = ..., target: _Optional[str] = ..., made_for: _Optional[_Union[_request_pb2.Identity, _Mapping]] = ..., made_ms: _Optional[int] = ..., expires_ms: _Optional[int] = ..., tags: _Optional[_Iterable[str]] = ..., corpus: _Optional[str] = ..., corpus_epoch: _Optional[int] = ..., cost_micro_dollars: _Optional[int] = ..., drop: _Optional[_Union[CacheDrop, _Mapping]] = ..., subject_mark: _Optional[str] = ...) -> None: ...
 
 class CacheDrop(_message.Message):
-    __slots__ = ("tenant", "tag", "task_type", "document", "corpus", "scope", "before_ms")
+    __slots__ = ("tenant", "tag", "task_type", "document", "corpus", "scope", "before_ms", "subject_mark")
     TENANT_FIELD_NUMBER: _ClassVar[int]
     TAG_FIELD_NUMBER: _ClassVar[int]
     TASK_TYPE_FIELD_NUMBER: _ClassVar[int]
@@ -126,6 +128,7 @@ class CacheDrop(_message.Message):
     CORPUS_FIELD_NUMBER: _ClassVar[int]
     SCOPE_FIELD_NUMBER: _ClassVar[int]
     BEFORE_MS_FIELD_NUMBER: _ClassVar[int]
+    SUBJECT_MARK_FIELD_NUMBER: _ClassVar[int]
     tenant: str
     tag: str
     task_type: str
@@ -133,7 +136,8 @@ class CacheDrop(_message.Message):
     corpus: str
     scope: str
     before_ms: int
-    def __init__(self, tenant: _Optional[str] = ..., tag: _Optional[str] = ..., task_type: _Optional[str] = ..., document: _Optional[str] = ..., corpus: _Optional[str] = ..., scope: _Optional[str] = ..., before_ms: _Optional[int] = ...) -> None: ...
+    subject_mark: str
+    def __init__(self, tenant: _Optional[str] = ..., tag: _Optional[str] = ..., task_type: _Optional[str] = ..., document: _Optional[str] = ..., corpus: _Optional[str] = ..., scope: _Optional[str] = ..., before_ms: _Optional[int] = ..., subject_mark: _Optional[str] = ...) -> None: ...
 
 class DocumentRecord(_message.Message):
     __slots__ = ("tenant", "corpus", "document", "version", "state", "passages", "epoch", "at_ms", "new_passages", "fingerprint")

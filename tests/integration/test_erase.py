@@ -1,0 +1,146 @@
+"""`trivium erase`: one person's data is found in every topic by identity, and what can be removed is."""
+
+import asyncio
+import json
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from infra.broker import EmbeddedBroker
+from trivium.cache.lookup import shipped_verifier
+from trivium.cache.view import CacheOptions, CacheView
+from trivium.cli.app import main
+from trivium.core.policy import Tier
+from trivium.core.subject import mark
+from trivium.embed.static import StaticEmbedder
+from trivium.kafka.producer import Producer
+from trivium.kafka.record import Record
+from trivium.kafka.topics import (
+    CACHE,
+    DAY_MS,
+    DEADLETTER,
+    DOCUMENTS,
+    LEDGER,
+    OUTCOMES,
+    REQUESTS,
+    RESPONSES,
+    Lane,
+    all_topics,
+    attempts,
+    work,
+)
+from trivium.v1 import journey_pb2, outcome_pb2, records_pb2, request_pb2
+
+REPLIES = ["trivium.replies.globex", "trivium.replies.globex-batch"]
+PERSON, OTHER = "customer-4711", "customer-0815"
+WORK = work(Tier.FINETUNED, Lane.RESTRICTED)
+
+
+def request(number: str, subject: str = PERSON, **more: str) -> request_pb2.Request:
+    return request_pb2.Request(tenant="acme", id=number, endpoint="/account", prompt="where is it?", subject=subject, **more)
+
+
+def journey(number: str, subject: str) -> list[Record]:
+    """What one request leaves behind. Only requests, work and outcomes say whose it was."""
+    key, asked = f"acme/{number}".encode(), request(number, subject, end_user=f"user-of-{subject}")
+    identity = request_pb2.Identity(tenant="acme", id=number)
+    terminal = outcome_pb2.Terminal(identity=identity, kind="answered")
+    entry = records_pb2.CacheEntry(id=number, scope="s", tenant="acme", question=f"question of {number}", made_for=identity,
+                                   subject_mark=mark("acme", subject), expires_ms=int(time.time() * 1000) + DAY_MS,
+                                   made_ms=int(time.time() * 1000) - 5_000, answer=outcome_pb2.Answer(text="x"))  # fmt: skip
+    return [
+        Record(REQUESTS, key, asked.SerializeToString()),
+        Record(WORK, key, journey_pb2.Work(request=asked).SerializeToString()),
+        Record(attempts(Tier.FINETUNED), key, records_pb2.AttemptRecord(identity=identity).SerializeToString()),
+        Record(OUTCOMES, key, journey_pb2.OutcomeRecord(request=asked).SerializeToString()),
+        Record(LEDGER, b"acme", records_pb2.LedgerRecord(role="terminal", terminal=terminal).SerializeToString()),
+        Record(CACHE, f"s/{number}".encode(), entry.SerializeToString()),
+        Record(RESPONSES, key, terminal.SerializeToString()),
+    ]
+
+
+def extras() -> list[Record]:
+    """Beside the journeys: JSON, a dead letter, a gateway's bill, a document."""
+    as_json = json.dumps({"tenant": "acme", "id": "json-1", "subject": PERSON, "prompt": "hello"}).encode()
+    letter = records_pb2.DeadLetter(topic=REQUESTS, value=request("bad-1").SerializeToString())
+    bill = records_pb2.LedgerRecord(role="terminal", end_user=f"user-of-{PERSON}", terminal=outcome_pb2.Terminal(
+        identity=request_pb2.Identity(tenant="acme", id="grpc-1"), kind="answered"))  # fmt: skip
+    document = records_pb2.DocumentRecord(tenant="acme", corpus="docs", document=f"customers/{PERSON}/file.md", state="present")
+    namesake = request("9", PERSON)
+    namesake.tenant = "globex"
+    return [
+        Record(REQUESTS, b"acme/json-1", as_json),
+        Record(REQUESTS, b"globex/9", namesake.SerializeToString()),
+        Record(REQUESTS, b"nonsense", b"\xff\xfe"),
+        Record(DEADLETTER, b"x", letter.SerializeToString()),
+        Record(LEDGER, b"acme", bill.SerializeToString()),
+        Record(DOCUMENTS, f"acme/docs/customers/{PERSON}/file.md".encode(), document.SerializeToString()),
+    ]
+
+
+@pytest.fixture
+def kafka() -> Iterator[str]:
+    with EmbeddedBroker({topic.name: topic.partitions for topic in all_topics(REPLIES)}) as broker:
+        asyncio.run(published(broker.bootstrap, [*journey("1", PERSON), *journey("2", PERSON), *journey("3", OTHER), *extras()]))
+        yield broker.bootstrap
+
+
+async def published(bootstrap: str, records: list[Record]) -> None:
+    async with Producer(bootstrap) as producer:
+        for record in records:
+            await producer.publish(record, 5_000)
+
+
+def erased(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, dict[str, object]]:
+    """The command's rows by topic."""
+    with pytest.raises(SystemExit) as left:
+        main(["erase", "--tenant", "acme", "--json", *arguments])
+    assert left.value.code == 0
+    said = json.loads(capsys.readouterr().out)
+    return {row["topic"]: row for row in said["topics"]} | {"": said}
+
+
+def counts(rows: dict[str, dict[str, object]]) -> dict[str, object]:
+    return {topic: row["records"] for topic, row in rows.items() if topic}
+
+
+def test_one_persons_data_is_found_wherever_it_is(kafka: str, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = erased(capsys, "--kafka", kafka, "--subject", PERSON, "--end-user", f"user-of-{PERSON}", "--documents", f"docs/customers/{PERSON}/")
+    assert counts(rows) == {REQUESTS: 3, WORK: 2, attempts(Tier.FINETUNED): 2, OUTCOMES: 2, LEDGER: 3, CACHE: 2,
+                            RESPONSES: 2, DEADLETTER: 1, DOCUMENTS: 1}  # fmt: skip
+    assert rows[""]["requests"] == 4, "1, 2, json-1 and the one that is only in the dead letter"
+    assert rows[""]["applied"] is False
+    expected = time.time() * 1000 + (7 + 7) * DAY_MS
+    assert abs(float(str(rows[REQUESTS]["gone_by_ms"])) - expected) < 120_000, "retention, and the segment that it is in"
+
+
+def test_what_can_be_removed_is_and_other_peoples_stays(kafka: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert counts(erased(capsys, "--kafka", kafka, "--subject", PERSON))[CACHE] == 2
+    assert counts(erased(capsys, "--kafka", kafka, "--subject", PERSON, "--apply"))[CACHE] == 2
+    assert counts(erased(capsys, "--kafka", kafka, "--subject", PERSON))[CACHE] == 0
+    assert counts(erased(capsys, "--kafka", kafka, "--subject", OTHER))[CACHE] == 1
+    late = journey("4", PERSON)[5]
+    asyncio.run(published(kafka, [late]))
+    assert asyncio.run(held(kafka)) == 1, "an answer that was under way when the order was written is not served either"
+
+
+async def held(bootstrap: str) -> int:
+    """Entries that a router holds which starts now."""
+    async with CacheView(CacheOptions(bootstrap), StaticEmbedder.load(), shipped_verifier()) as view:
+        assert await view.wait_caught_up(10_000)
+        return view.entries
+
+
+def test_a_whole_corpus_is_not_one_persons(capsys: pytest.CaptureFixture[str]) -> None:
+    for documents in ("docs", "docs/"):
+        with pytest.raises(SystemExit) as left:
+            main(["erase", "--subject", PERSON, "--documents", documents])
+        assert left.value.code == 2
+        assert "names a whole corpus" in capsys.readouterr().err
+
+
+def test_the_mark_tells_no_name_and_no_two_tenants_alike() -> None:
+    assert mark("acme", "") == ""
+    assert PERSON not in mark("acme", PERSON)
+    assert mark("acme", PERSON) != mark("globex", PERSON)
