@@ -5,9 +5,13 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from trivium.codec import (
+    BINARY,
+    CONTENT_TYPES,
     dead_letter,
     decode_terminal,
     encode_terminal,
+    event_headers,
+    form_of,
     ledger_wire,
     outcome_record,
     stray_record,
@@ -126,15 +130,20 @@ class Effects:
     def smaller_terminal(self, record: Record, size: int) -> Record:
         """The failure in place of a reply that the broker refused."""
         stated = dict(record.headers)
-        content_type = stated[HEADER_CONTENT_TYPE].decode()
-        terminal = too_large(decode_terminal(record.value or b"", content_type), size)
+        form = form_of(record.value or b"", record.headers)
+        terminal = too_large(decode_terminal(record.value or b"", stated[HEADER_CONTENT_TYPE].decode()), size)
         headers = tuple((k, b"failed" if k == HEADER_KIND else v) for k, v in record.headers)
-        return replace(record, value=encode_terminal(terminal, ContentType(content_type)), headers=headers)
+        return replace(record, value=encode_terminal(terminal, form), headers=headers)
 
     def _terminal(self, terminal: Terminal, value: bytes, end: End, cause: int, trace: Headers) -> Record:
         identity = terminal.identity
+        content_type = _PROTOBUF
+        if end.content_type is not ContentType.PROTOBUF:
+            content_type = (HEADER_CONTENT_TYPE, CONTENT_TYPES[end.content_type])
+            if end.content_type in BINARY:
+                trace = (*event_headers(terminal), *trace)
         headers = (
-            (HEADER_CONTENT_TYPE, end.content_type.value.encode()),
+            content_type,
             (HEADER_SCHEMA, b"trivium.v1.Terminal"),
             (HEADER_REPLAY, b"%d" % identity.replay),
             (HEADER_KIND, terminal.kind.value.encode()),

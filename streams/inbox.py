@@ -8,14 +8,14 @@ from dataclasses import dataclass
 
 from google.protobuf.message import DecodeError
 
-from trivium.codec import decode_request, identity_from
+from trivium.codec import content_type_of, decode_request, identity_from, open_event
 from trivium.core.errors import BadRequest, Undecodable
 from trivium.core.outcome import Reason, ReasonCode
 from trivium.core.quick import quick
 from trivium.core.request import Identity
 from trivium.core.slip import ContentType
 from trivium.kafka.record import Delivered
-from trivium.kafka.topics import HEADER_CONTENT_TYPE, HEADER_FORWARDED
+from trivium.kafka.topics import HEADER_FORWARDED
 from trivium.v1 import journey_pb2, request_pb2
 
 
@@ -54,16 +54,33 @@ class OutcomeIn:
 def read_request(record: Delivered) -> RequestIn:
     """Raises BadRequest when there is no identity: nobody can be answered."""
     value = record.value or b""
-    stated = _text(record.header(HEADER_CONTENT_TYPE))
+    stated, event = content_type_of(record.headers)
+    if event:
+        return _read_event(record, value, stated)
     try:
         decoded = decode_request(value, stated)
     except BadRequest as bad:
         if bad.identity is None:
             raise
-        raw_hash = hashlib.blake2b(value, digest_size=12).hexdigest()
         # Only JSON can have an identity and yet be of the wrong shape.
-        return RequestIn(bad.identity, raw_hash, ContentType.JSON, None, bad.reason)
+        return RequestIn(bad.identity, _raw_hash(value), ContentType.JSON, None, bad.reason)
     return RequestIn(decoded.identity, decoded.body_hash, decoded.content_type, decoded.message)
+
+
+def _read_event(record: Delivered, value: bytes, stated: str | None) -> RequestIn:
+    event = open_event(value, record.headers, stated)
+    try:
+        decoded = decode_request(event.data, event.content_type, event.id)
+    except BadRequest as bad:
+        if bad.identity is None:
+            raise Undecodable(event.wrong or bad.reason) from None
+        return RequestIn(bad.identity, _raw_hash(value), event.answer_as, None, event.wrong or bad.reason)
+    message = decoded.message if event.wrong is None else None
+    return RequestIn(decoded.identity, decoded.body_hash, event.answer_as, message, event.wrong)
+
+
+def _raw_hash(value: bytes) -> str:
+    return hashlib.blake2b(value, digest_size=12).hexdigest()
 
 
 def read_outcome(record: Delivered) -> OutcomeIn:
@@ -98,7 +115,3 @@ def is_forwarded(record: Delivered) -> bool:
 def _not_an_outcome(what: str) -> Undecodable:
     hint = "write outcomes with trivium.codec.outcome_record"
     return Undecodable(Reason(ReasonCode.UNDECODABLE, what, "value", hint))
-
-
-def _text(value: bytes | None) -> str | None:
-    return None if value is None else value.decode("ascii", "replace")

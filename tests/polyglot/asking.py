@@ -1,18 +1,16 @@
-"""Running an example as a user does, and seeing what it left in the log."""
+"""Running an example as a user does."""
 
 import asyncio
 import json
 import os
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 from tests.integration.mesh.running import RunningMesh
 from tests.polyglot.building import Example
-from trivium.kafka.reader import Tail
-from trivium.kafka.record import Delivered
 
 TIMEOUT_S: Final = 60.0
 
@@ -98,37 +96,3 @@ def publishing(mesh: RunningMesh, example: Example, request_id: str, seconds: fl
     """The beginning of a command over Kafka."""
     kafka = mesh.local.addresses.kafka
     return ("publish", "--kafka", kafka, "--json", "--id", request_id, "--timeout", example.timeout(seconds))
-
-
-@dataclass(slots=True)
-class Seen:
-    """Records of a topic since `watching` began, as they come."""
-
-    records: list[Delivered] = field(default_factory=list)
-    _more: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def take(self, record: Delivered) -> None:
-        self.records.append(record)
-        self._more.set()
-
-    async def until(self, wanted: Callable[[Delivered], bool]) -> Delivered:
-        """The first record that is wanted."""
-        async with asyncio.timeout(TIMEOUT_S):
-            while True:
-                self._more.clear()
-                if (found := next(filter(wanted, self.records), None)) is not None:
-                    return found
-                await self._more.wait()
-
-    def of(self, request_id: str) -> list[Delivered]:
-        """Those whose key is acme's identity with this id."""
-        return [record for record in self.records if record.key == f"acme/{request_id}".encode()]
-
-
-@asynccontextmanager
-async def watching(mesh: RunningMesh, topic: str) -> AsyncIterator[Seen]:
-    """What is written to a topic from now on."""
-    seen = Seen()
-    async with Tail(mesh.local.addresses.kafka, topic, seen.take, from_beginning=False) as tail:
-        assert await tail.wait_caught_up(10_000)
-        yield seen

@@ -3,7 +3,8 @@
 import pytest
 
 from tests.integration.mesh.running import RunningMesh, new_id
-from tests.polyglot.asking import call, run, started, watching
+from tests.integration.mesh.watching import watching
+from tests.polyglot.asking import call, run, started
 from tests.polyglot.building import Example
 from trivium.kafka.topics import LEDGER
 from trivium.v1 import records_pb2

@@ -3,7 +3,8 @@
 import pytest
 
 from tests.integration.mesh.running import RunningMesh, new_id
-from tests.polyglot.asking import publishing, run, started, watching
+from tests.integration.mesh.watching import watching
+from tests.polyglot.asking import publishing, run, started
 from tests.polyglot.building import Example
 from trivium.core.partition import home
 from trivium.kafka.producer import Producer

@@ -9,7 +9,7 @@ import click
 
 from trivium.cli.log import everything, since
 from trivium.cli.screen import json_option, kafka_option, print_json, print_records, print_table, run, settings
-from trivium.codec import decode_request, identity_from
+from trivium.codec import content_type_of, decode_request, identity_from, open_event
 from trivium.core.errors import BadRequest
 from trivium.core.murmur2 import partition_of
 from trivium.kafka.producer import Producer
@@ -137,7 +137,7 @@ async def _replay(
 def _request(letter: DeadLetter) -> request_pb2.Request | None:
     if letter.topic == REQUESTS:
         try:
-            message = decode_request(letter.value, letter.headers.get(HEADER_CONTENT_TYPE)).message
+            message = _published(letter)
         except BadRequest:
             return None
     else:
@@ -147,6 +147,15 @@ def _request(letter: DeadLetter) -> request_pb2.Request | None:
     # Seconds since 2020 grow with every replay and leave the number readable.
     message.replay = max(message.replay + 1, int(time.time()) - 1_577_836_800)
     return message
+
+
+def _published(letter: DeadLetter) -> request_pb2.Request:
+    headers = [(name, text.encode()) for name, text in letter.headers.items()]
+    stated, is_event = content_type_of(headers)
+    if not is_event:
+        return decode_request(letter.value, stated).message
+    event = open_event(letter.value, headers, stated)
+    return decode_request(event.data, event.content_type, event.id).message
 
 
 def _record(request: request_pb2.Request, partitions: int) -> Record:

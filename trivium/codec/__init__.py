@@ -1,5 +1,6 @@
 """Core values to protobuf and back: the only package that knows both."""
 
+from trivium.codec.cloudevents import BINARY, CONTENT_TYPES, content_type_of, event_headers, form_of, open_event
 from trivium.codec.compose import ledger_wire, work_wire
 from trivium.codec.journey import (
     call_to_work,
@@ -42,9 +43,11 @@ from trivium.codec.request import (
 )
 
 __all__ = [
-    "DecodedRequest", "answer_from", "answer_to", "body_hash", "cache_entry", "call_to_work", "dead_letter",
-    "decision_from", "decision_to", "decode_request", "decode_terminal", "encode_terminal", "identity_from",
-    "identity_to", "journey_from", "journey_to", "ledger_record", "ledger_wire", "outcome_from", "outcome_record", "outcome_to",
+    "BINARY", "CONTENT_TYPES", "DecodedRequest", "answer_from", "answer_to", "body_hash", "cache_entry",
+    "call_to_work", "content_type_of", "dead_letter", "decision_from", "decision_to", "decode_request",
+    "decode_terminal", "encode_terminal", "event_headers", "form_of", "identity_from", "identity_to", "journey_from",
+    "journey_to", "ledger_record", "ledger_wire", "open_event", "outcome_from", "outcome_record", "outcome_to",
     "reason_from", "reason_to", "request_from", "request_to", "slip_to", "spec_from", "spec_to", "stray_record",
-    "target_from", "target_to", "terminal_from", "terminal_to", "usage_from", "usage_to", "work_from", "work_to", "work_wire",
+    "target_from", "target_to", "terminal_from", "terminal_to", "usage_from", "usage_to", "work_from", "work_to",
+    "work_wire",
 ]  # fmt: skip

@@ -2,6 +2,7 @@
 
 from google.protobuf import json_format
 
+from trivium.codec.cloudevents import STRUCTURED, data_is_protobuf, disclose, enclose
 from trivium.codec.request import identity_from, identity_to, tool_call_from, tool_call_to
 from trivium.codec.wire import Shared, word
 from trivium.core.outcome import (
@@ -298,13 +299,17 @@ def terminal_to(t: Terminal) -> pb.Terminal:
 def encode_terminal(terminal: Terminal, kind: ContentType) -> bytes:
     """The value of a reply record, in the form that the request came in."""
     message = terminal_to(terminal)
-    if kind is ContentType.PROTOBUF:
-        return message.SerializeToString()
-    return json_format.MessageToJson(message, preserving_proto_field_name=True, indent=None).encode()
+    if data_is_protobuf(kind):
+        data = message.SerializeToString()
+    else:
+        data = json_format.MessageToJson(message, preserving_proto_field_name=True, indent=None).encode()
+    return enclose(terminal, data, kind) if kind in STRUCTURED else data
 
 
 def decode_terminal(value: bytes, content_type: str | None) -> Terminal:
     """What a client reads from a reply topic."""
+    if content_type and "json" in content_type:
+        value, content_type = disclose(value, content_type)
     if content_type and "json" in content_type:
         return terminal_from(json_format.Parse(value, pb.Terminal(), ignore_unknown_fields=True))
     return terminal_from(pb.Terminal.FromString(value))

@@ -55,10 +55,14 @@ class DecodedRequest:
         return Identity(self.message.tenant, self.message.id, self.message.replay)
 
 
-def decode_request(value: bytes, content_type: str | None) -> DecodedRequest:
-    """Undecodable when there is no identity to answer; BadRequest (with identity) when there is one."""
+def decode_request(value: bytes, content_type: str | None, default_id: str = "") -> DecodedRequest:
+    """Undecodable when there is no identity to answer; BadRequest (with identity) when there is one.
+
+    `default_id`: what stands around the value gives it, when the value has none."""
     kind = _content_type(value, content_type)
     message = _parse_json(value) if kind is ContentType.JSON else _parse_protobuf(value)
+    if default_id and not message.id:
+        message.id = default_id
     _check_identity(message)
     return DecodedRequest(message, kind, body_hash(message))
 

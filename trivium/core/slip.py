@@ -16,6 +16,11 @@ class ContentType(Enum):
 
     PROTOBUF = "application/protobuf"
     JSON = "application/json"
+    # CloudEvents (trivium/codec/cloudevents.py): the mode, and what the data are.
+    BINARY_EVENT = "application/protobuf;event=binary"
+    BINARY_EVENT_JSON = "application/json;event=binary"
+    STRUCTURED_EVENT = "application/cloudevents+json;data=protobuf"
+    STRUCTURED_EVENT_JSON = "application/cloudevents+json;data=json"
 
 
 @quick
@@ -179,3 +184,5 @@ class Arrival:
     traceparent: str = ""
     deadline_ms: int = 0
     """When the door itself stops waiting (a gRPC deadline), epoch ms; the journey ends by then. 0: never."""
+    detected: tuple[str, ...] = ()
+    """Kinds of personal data that the door found; the request is restricted by them."""
