@@ -19,7 +19,7 @@ EXAMPLE = Path("examples/support")
 POLICY, TASKS, PAIRS = EXAMPLE / "policy.yaml", EXAMPLE / "tasks.jsonl", EXAMPLE / "pairs.jsonl"
 PUBLIC = (
     ("ask",), ("publish",), ("ingest",), ("policy", "check"), ("why",), ("trace",), ("ledger",), ("topics",),
-    ("deadletter", "list"), ("deadletter", "replay"), ("cache", "drop"), ("train-classifier",), ("train-cache",),
+    ("deadletter", "list"), ("deadletter", "replay"), ("cache", "drop"), ("erase",), ("train-classifier",), ("train-cache",),
     ("demo",), ("up",),
 )  # fmt: skip
 
@@ -135,6 +135,23 @@ async def test_a_second_ingest_touches_only_what_changed_and_forgets_what_went(m
     assert [Path(name).name for name in third.lines[0]["forgotten"]] == ["parking.txt"]
     gone = (await mesh.by_grpc(**question, cache="bypass")).answer
     assert gone is None or "four euros" not in gone.text
+
+
+async def test_documents_about_one_person_are_erased_and_others_stay(mesh: RunningMesh, tmp_path: Path) -> None:
+    folder = tmp_path / "customers"
+    for who in ("4711", "0815"):
+        (folder / who).mkdir(parents=True)
+        (folder / who / "contract.md").write_text(f"# Contract of {who}\n\nCustomer {who} pays by invoice within thirty days.\n")
+    assert (await mesh.trivium("ingest", folder, "--tenant", "globex", "--corpus", "docs")).status == 0
+    order = ("erase", "--tenant", "globex", "--subject", "4711", "--documents", "docs/customers/4711/", "--json")
+    said = await mesh.trivium(*order)
+    assert said.status == 0, said.err
+    (before,) = said.lines
+    assert [row["records"] for row in before["topics"] if row["topic"] == "trivium.documents"] == [1]
+    assert (await mesh.trivium(*order, "--apply")).status == 0
+    again = await mesh.trivium("ingest", folder, "--tenant", "globex", "--corpus", "docs", "--json")
+    assert {d["document"]: d["state"] for d in again.lines[0]["documents"]} == {
+        "customers/0815/contract.md": "unchanged", "customers/4711/contract.md": "added"}  # fmt: skip
 
 
 async def test_an_ingest_that_cannot_be_done_says_why(mesh: RunningMesh, tmp_path: Path) -> None:
