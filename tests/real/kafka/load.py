@@ -1,7 +1,6 @@
 """A steady load through Kafka over a whole mesh, and what became of every request, as callers and as the log saw it."""
 
 import asyncio
-import os
 import time
 import uuid
 from collections import Counter
@@ -167,7 +166,6 @@ class Crowd:
 @asynccontextmanager
 async def crowd(bootstrap: str, folder: Path, environ: Mapping[str, str] = QUICK) -> AsyncIterator[Crowd]:
     """A mesh on a real Kafka, with documents, ready for more."""
-    folder.mkdir(parents=True, exist_ok=True)
     options = MeshOptions(data=folder / "mesh", kafka=bootstrap, traces=False, environ=environ)
     async with LocalMesh(options) as mesh:
         one = Crowd(mesh, folder)
@@ -178,9 +176,13 @@ async def crowd(bootstrap: str, folder: Path, environ: Mapping[str, str] = QUICK
             await one.stop()
 
 
-async def until_said(part: RunningPart, words: str, timeout_s: float = 30.0) -> None:
+async def until_said(log: Path, words: str, timeout_s: float = 30.0) -> None:
     """Until a part's log has these words."""
     until = time.monotonic() + timeout_s
-    while words not in part.log.read_text(errors="replace"):
-        assert time.monotonic() < until, f"{part.part.name} did not say {words!r} (process {os.getpid()}): {part.log.read_text()[-1_000:]}"
+    while words not in (said := _text_of(log)):
+        assert time.monotonic() < until, f"{log.name} does not say {words!r}: {said[-1_000:]}"
         await asyncio.sleep(0.1)
+
+
+def _text_of(log: Path) -> str:
+    return log.read_text(errors="replace") if log.exists() else ""
