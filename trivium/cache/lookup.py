@@ -12,7 +12,7 @@ from typing import Final, Protocol
 import numpy as np
 
 from trivium.cache.index import CacheIndex, NewEntry
-from trivium.core.question import Text
+from trivium.core.question import Text, normalise
 from trivium.core.reading import Reader
 from trivium.core.same_answer import Evidence, Verifier
 from trivium.ports import Embedder, Vector
@@ -154,7 +154,8 @@ class Lookup:
         self, scope: str, text: str, now_ms: int, semantic: bool = True, barred: Barred = _nothing_barred
     ) -> Hit | Miss:
         """The best entry of the scope that serves `text`, or a Miss that says which near ones were refused."""
-        exact = self.index.exact(scope, text)
+        key = normalise(text)
+        exact = self.index.exact_key(scope, key)
         refused: list[RefusedCandidate] = []
         if exact is not None and self._alive(exact, now_ms):
             why = barred(exact)
@@ -169,12 +170,11 @@ class Lookup:
             for entry_id, cosine in self.index.nearest(scope, vector, CANDIDATES)
             if cosine >= LEAST_COSINE and self._alive(entry_id, now_ms) and not (refused and entry_id == exact)
         ]
-        return self._judged(text, vector, near, refused, barred) if near else Miss(tuple(refused), vector)
+        return self._judged(self._reader.read(text, key), vector, near, refused, barred) if near else Miss(tuple(refused), vector)
 
     def _judged(
-        self, text: str, vector: Vector, near: list[tuple[str, float]], refused: list[RefusedCandidate], barred: Barred
+        self, asked: Text, vector: Vector, near: list[tuple[str, float]], refused: list[RefusedCandidate], barred: Barred
     ) -> Hit | Miss:
-        asked = self._reader.read(text)
         view = self._witness.probabilities(vector) if self._witness is not None else None
         best: Hit | None = None
         hope = 0.0

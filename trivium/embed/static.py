@@ -25,7 +25,7 @@ Vector = NDArray[np.float32]
 
 MODEL: Final = "wordllama/l2_supercat"
 DIMENSIONS: Final = 256
-LEADING: Final = 128
+LEADING: Final = 64
 
 # A question that matters is short; a pasted log is not. Only the two ends of a long text are embedded, so that one
 # request of 512 KiB costs no more than a millisecond or two of an event loop that serves everybody.
