@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 
 import pytest
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from infra.broker import EmbeddedBroker
 from trivium import codec
@@ -23,6 +24,7 @@ from trivium.kafka.reader import Tail
 from trivium.kafka.record import Delivered, Record
 from trivium.ports import Emit, Generator, emit_nothing
 from trivium.telemetry.metrics import Metrics
+from trivium.telemetry.names import REQUEST_ID
 from trivium.telemetry.tracing import start
 from trivium.tier.caller import Caller
 from trivium.tier.meter import Meter, now_ms
@@ -111,7 +113,12 @@ async def mesh() -> AsyncIterator[Mesh]:
 
 @asynccontextmanager
 async def worker(
-    mesh: Mesh, generator: Generator, slots: int = 4, max_bytes: int = 1_000_000, drain_ms: int = 2_000
+    mesh: Mesh,
+    generator: Generator,
+    slots: int = 4,
+    max_bytes: int = 1_000_000,
+    drain_ms: int = 2_000,
+    spans: InMemorySpanExporter | None = None,
 ) -> AsyncIterator[Worker]:
     """A running cloud worker."""
     caller = Caller(Tier.CLOUD, generator, "cloud-1", Metrics(), Slots(slots))
@@ -124,7 +131,7 @@ async def worker(
     async with (
         Producer(mesh.broker.bootstrap) as producer,
         Outbox(producer, on_refused) as outbox,
-        Worker(caller, writer, outbox, start("trivium-cloud", "cloud-1", ""), options) as running,
+        Worker(caller, writer, outbox, start("trivium-cloud", "cloud-1", "", spans), options) as running,
     ):
         yield running
 
@@ -149,6 +156,19 @@ def record(message: journey_pb2.Work, partition: int = 1, topic: str = topics.wo
 def start_of(message: journey_pb2.Work, execution: int, partition: int = 1) -> Record:
     writer = Writer(Tier.CLOUD, "cloud-0", PARTITIONS, 1_000_000)
     return writer.started(codec.work_from(message), execution, partition, "kafka", now_ms(), ())
+
+
+async def test_work_that_follows_an_attempt_is_linked_to_it(mesh: Mesh) -> None:
+    spans, before = InMemorySpanExporter(), b"00-0af7651916cd43dd8448eb211c80319c-00000000000000aa-01"
+    async with worker(mesh, Parrot(), spans=spans):
+        for name, follows in (("first", ()), ("second", (("follows", before),)), ("odd", (("follows", b"\xff"),))):
+            asked = record(work(name))
+            await mesh.publish(replace(asked, headers=asked.headers + follows))
+        await mesh.attempts(6)
+    links = {str((span.attributes or {})[REQUEST_ID]): span.links for span in spans.get_finished_spans()}
+    assert {name: [f"{link.context.span_id:x}" for link in found] for name, found in links.items()} == {
+        "first": [], "second": ["aa"], "odd": [],
+    }  # fmt: skip
 
 
 async def test_work_comes_back_as_an_outcome_in_the_home_partition(mesh: Mesh) -> None:

@@ -148,14 +148,14 @@ class World:
             sent = journey_pb2.Work.FromString(record.value or b"")
             result = self.behaviour(sent)
             if result is not None:
-                self.answer(sent, result)
+                self.answer(sent, result, tuple(header for header in record.headers if header[0] == "traceparent"))
 
-    def answer(self, sent: journey_pb2.Work, result: Answer | Fault) -> None:
+    def answer(self, sent: journey_pb2.Work, result: Answer | Fault, trace: tuple[tuple[str, bytes], ...] = ()) -> None:
         """Write the outcome of a work record."""
         identity = Identity(sent.request.tenant, sent.request.id, sent.request.replay)
         outcome = Outcome(identity, sent.attempt, sent.target.name, result, Usage(10, 5), self.cost)
         value = outcome_record(sent, outcome).SerializeToString()
-        record = Record(OUTCOMES, identity.key.encode(), value, (), home(identity.key, PARTITIONS))
+        record = Record(OUTCOMES, identity.key.encode(), value, trace, home(identity.key, PARTITIONS))
         self.outbox.put(((record,),), lambda: None)
 
     def _terminal(self, record: Delivered) -> Terminal:

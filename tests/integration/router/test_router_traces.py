@@ -43,6 +43,10 @@ async def test_one_trace_from_the_caller_to_the_terminal(world: Any) -> None:
     assert (terminal.attributes or {})[names.TERMINAL_KIND] == "answered"
     first_work = world.work("trivium.work.finetuned")[0]
     assert first_work.header("traceparent") == f"00-{TRACE}-{route.context.span_id:016x}-01".encode()
+    # The next attempt's span links to the one before: a link, for it is not its child.
+    (second_work,) = world.work("trivium.work.cloud")
+    assert first_work.header("follows") is None
+    assert second_work.header("follows") == first_work.header("traceparent")
     reply = world.seen["trivium.responses"][0]
     assert reply.header("traceparent") == f"00-{TRACE}-{terminal.context.span_id:016x}-01".encode()
 

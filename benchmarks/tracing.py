@@ -1,0 +1,160 @@
+"""What traces cost, and that a collector that is away slows nothing.
+
+    python -m benchmarks.tracing
+
+Four whole meshes stand beside each other on this machine and differ in TRIVIUM_OTLP alone: none; a real Jaeger; a port
+where nobody listens (dead); a port that takes connections and never says a word (silent). The same requests go through
+both doors of each in turn, round after round in another order, so that whatever else the machine does hits all alike.
+Printed are p50 and p99 with few requests in flight, requests a second with many, and their ratio to the mesh without
+traces.
+"""
+
+import argparse
+import asyncio
+import random
+import socket
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from benchmarks.report import finish, print_table
+from benchmarks.shared_data import progress
+from infra.background import ServerFailed, end
+from infra.jaeger.server import Ports, start
+from infra.local import LocalMesh, MeshOptions, free_ports
+from infra.part import PartFailed
+from trivium.client import KafkaClient, TriviumClient
+from trivium.core.outcome import Terminal, TerminalKind
+from trivium.v1.request_pb2 import Request
+
+TICKETS: Final = ("The invoice shows a wrong sum.", "I cannot log in.", "Where is my parcel?", "The app crashes at the start.")
+FEW: Final = 4
+MANY: Final = 64
+TIMEOUT_S: Final = 60.0
+SEED: Final = 7
+
+Ask = Callable[[Request], Awaitable[Terminal]]
+
+
+@dataclass(frozen=True, slots=True)
+class Mesh:
+    """One mesh: how its spans go, and a way to ask at each of its doors."""
+
+    traces: str
+    doors: dict[str, Ask]
+
+
+async def main(asked: argparse.Namespace) -> None:
+    """Starts everything, measures in turn, prints."""
+    async with AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="trivium-tracing-")))
+        meshes = []
+        for traces, otlp in _endpoints(stack, folder, asked.otlp).items():
+            progress(f"starting the mesh with traces: {traces} {otlp}")
+            meshes.append(await _mesh(stack, folder / traces, traces, otlp))
+        times: dict[tuple[str, str], list[float]] = defaultdict(list)
+        rates: dict[tuple[str, str], list[float]] = defaultdict(list)
+        await _rounds(meshes, asked, times, rates)
+    _print(meshes, times, rates, asked.json)
+
+
+def _endpoints(stack: AsyncExitStack, folder: Path, given: str) -> dict[str, str]:
+    (dead,) = free_ports(1)
+    silent = stack.enter_context(socket.socket())
+    silent.bind(("127.0.0.1", 0))
+    silent.listen(64)
+    if not given:
+        otlp, query = free_ports(2)
+        given = start(Ports(otlp, query), progress, run=folder / "run").addresses["TRIVIUM_OTLP"]
+        stack.callback(end, folder / "run")
+    return {"none": "", "jaeger": given, "dead": f"http://127.0.0.1:{dead}", "silent": f"http://127.0.0.1:{silent.getsockname()[1]}"}
+
+
+async def _mesh(stack: AsyncExitStack, folder: Path, traces: str, otlp: str) -> Mesh:
+    options = MeshOptions(data=folder, traces=False, environ={"TRIVIUM_OTLP": otlp})
+    local = await stack.enter_async_context(LocalMesh(options))
+    kafka = await stack.enter_async_context(KafkaClient(local.addresses.kafka, "acme"))
+    grpc = await stack.enter_async_context(TriviumClient(local.addresses.gateway, timeout_s=TIMEOUT_S))
+    return Mesh(traces, {"kafka": kafka.ask, "grpc": grpc.complete})
+
+
+async def _rounds(
+    meshes: list[Mesh], asked: argparse.Namespace, times: dict[tuple[str, str], list[float]], rates: dict[tuple[str, str], list[float]]
+) -> None:
+    draw = random.Random(SEED)
+    for mesh in meshes:
+        for ask in mesh.doors.values():
+            await _send(ask, 200, FEW)
+    for number in range(1, asked.rounds + 1):
+        for mesh in draw.sample(meshes, len(meshes)):
+            for door, ask in mesh.doors.items():
+                times[mesh.traces, door] += await _send(ask, asked.requests, FEW)
+                began = time.perf_counter()
+                await _send(ask, asked.requests, MANY)
+                rates[mesh.traces, door].append(asked.requests / (time.perf_counter() - began))
+        progress(f"round {number} of {asked.rounds}")
+
+
+async def _send(ask: Ask, count: int, in_flight: int) -> list[float]:
+    """Milliseconds of each of `count` requests. Raises RuntimeError when one is not answered."""
+    numbers, times = iter(range(count)), []
+
+    async def sender() -> None:
+        for number in numbers:
+            request = Request(tenant="acme", endpoint="/classify", prompt=TICKETS[number % len(TICKETS)], cache="bypass")
+            began = time.perf_counter()
+            terminal = await ask(request)
+            times.append((time.perf_counter() - began) * 1000)
+            if terminal.kind is not TerminalKind.ANSWERED:
+                raise RuntimeError(f"{terminal.identity} was not answered: {terminal.reason}")
+
+    async with asyncio.timeout(TIMEOUT_S + count / 10), asyncio.TaskGroup() as group:
+        for _ in range(in_flight):
+            group.create_task(sender())
+    return times
+
+
+def _print(
+    meshes: list[Mesh], times: dict[tuple[str, str], list[float]], rates: dict[tuple[str, str], list[float]], as_json: bool
+) -> None:
+    rows: list[dict[str, object]] = []
+    figures: dict[str, object] = {}
+    for door in meshes[0].doors:
+        off_p99, off_rate = float(np.percentile(times["none", door], 99)), float(np.median(rates["none", door]))
+        for mesh in meshes:
+            taken, rate = times[mesh.traces, door], float(np.median(rates[mesh.traces, door]))
+            p50, p99 = (float(np.percentile(taken, percent)) for percent in (50, 99))
+            row = {"p50 ms": p50, "p99 ms": p99, "p99 ratio": p99 / off_p99, "requests/s": rate, "rate ratio": rate / off_rate}
+            shown = {name: round(value, 2) for name, value in row.items()}
+            rows.append({"door": door, "traces": mesh.traces, **shown})
+            name = f"{door}_{mesh.traces}"
+            figures.update({f"{name}_{what.replace(' ', '_').replace('/', '_per_')}": value for what, value in shown.items()})
+    print_table(f"{len(times['none', 'grpc'])} requests each, {FEW} in flight; rates with {MANY} in flight, median of the rounds", rows)
+    if as_json:
+        finish(figures, True)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.tracing", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="example: python -m benchmarks.tracing --rounds 3 --otlp http://127.0.0.1:4317",
+    )  # fmt: skip
+    parser.add_argument("--otlp", default="", metavar="URL", help="a collector that runs; default: a real Jaeger is built and started")
+    parser.add_argument("--rounds", type=int, default=5, help="default: %(default)s")
+    parser.add_argument("--requests", type=int, default=400, help="through each door, in flight few and many, in a round (default: %(default)s)")
+    parser.add_argument("--json", action="store_true", help="end with one line of JSON")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    try:
+        asyncio.run(main(_arguments()))
+    except (PartFailed, ServerFailed) as error:
+        raise SystemExit(f"benchmarks.tracing: {error}") from None
