@@ -2,9 +2,13 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 ARGS ?=
+KAFKA_NODES ?= 1
+KAFKA_PORT ?= 9092
+KAFKA_SECURE ?=
+KAFKA ?= own
 BENCHMARKS := decision cache router path gateway start ttft quality
 
-.PHONY: help install demo up test check lint types bench proto clean jaeger jaeger-stop test-jaeger milvus milvus-stop test-milvus test-deploy
+.PHONY: help install demo up test check lint types bench proto clean jaeger jaeger-stop test-jaeger milvus milvus-stop test-milvus kafka kafka-stop test-kafka test-deploy
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -25,6 +29,17 @@ up: install ## Keep the same mesh running and print its addresses
 
 test: install ## Every test that needs nothing but this machine
 	$(BIN)/python -m pytest $(ARGS)
+
+kafka: install ## A real Kafka 4.1 at 9092, fetched by Maven (KAFKA_NODES=3, KAFKA_PORT=19092, KAFKA_SECURE=1)
+	$(BIN)/python -m infra.kafka start --nodes $(KAFKA_NODES) --port $(KAFKA_PORT) $(if $(KAFKA_SECURE),--secure) $(ARGS)
+
+kafka-stop: install ## Stop it; its data stay
+	$(BIN)/python -m infra.kafka stop $(ARGS)
+
+test-kafka: install ## The broker's suites and more on real Kafkas of their own (KAFKA=HOST:PORT: on that one, whose topics are deleted)
+	$(BIN)/python -m pytest tests/contract/test_broker_group.py tests/contract/test_broker_outbox.py \
+	  tests/contract/test_broker_reader.py tests/contract/test_retriever_ingest.py tests/integration --broker=$(KAFKA) $(ARGS)
+	$(BIN)/python -m pytest tests/real/kafka $(ARGS)
 
 jaeger: install ## A real Jaeger, built with Go: traces at 4317, pages at 16686 (jaeger-stop stops it)
 	$(BIN)/python -m infra.jaeger start $(ARGS)
