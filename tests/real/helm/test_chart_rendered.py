@@ -8,6 +8,7 @@ from typing import Any
 import kubernetes_validate
 import pytest
 
+from infra.kafka.security import PRINCIPALS
 from tests.deploy.shipped import CHART, KNOWN, PORTS, PROCESSES, ROOT, SECRETS, image_environment
 from tests.real.helm.conftest import KUBERNETES, Render, Rendered
 from trivium.settings import ALL, read
@@ -120,6 +121,15 @@ def test_the_environment_is_such_that_every_process_starts(render: Render, argum
         for variable in pod["containers"][0]["env"]:
             if variable["name"] in SECRETS:
                 assert "secretKeyRef" in variable["valueFrom"], variable["name"]
+
+
+def test_every_process_is_a_principal_of_its_own(render: Render) -> None:
+    for name, pod in pods(render(*FULL)):
+        found = {variable["name"]: variable for variable in pod["containers"][0]["env"]}
+        principal = "operator" if name == "topics" else name
+        assert found["TRIVIUM_KAFKA_USER"]["value"] == principal
+        assert found["TRIVIUM_KAFKA_PASSWORD"]["valueFrom"]["secretKeyRef"] == {"name": "kafka-passwords", "key": principal}
+        assert principal in PRINCIPALS
 
 
 def test_addresses_lead_to_services_and_their_ports(render: Render) -> None:

@@ -33,9 +33,10 @@ app.kubernetes.io/component: {{ .name }}
 - {name: TRIVIUM_PARTITIONS, value: {{ $values.kafka.partitions | quote }}}
 - {name: TRIVIUM_KAFKA_PROTOCOL, value: {{ $values.kafka.protocol }}}
 {{- if hasPrefix "SASL" $values.kafka.protocol }}
-- {name: TRIVIUM_KAFKA_USER, value: trivium-{{ .name }}}
+{{- $principal := ternary "operator" .name (eq .name "topics") }}
+- {name: TRIVIUM_KAFKA_USER, value: {{ $principal }}}
 - name: TRIVIUM_KAFKA_PASSWORD
-  valueFrom: {secretKeyRef: {name: {{ required "kafka.passwordSecret is needed with SASL" $values.kafka.passwordSecret }}, key: {{ .name }}}}
+  valueFrom: {secretKeyRef: {name: {{ required "kafka.passwordSecret is needed with SASL" $values.kafka.passwordSecret }}, key: {{ $principal }}}}
 {{- end }}
 {{- if $values.kafka.caSecret }}
 - {name: TRIVIUM_KAFKA_CA, value: /etc/trivium-kafka/ca.crt}
