@@ -21,6 +21,7 @@ from streams.effects import CANCELLED
 from streams.inbox import is_forwarded, read_outcome, read_request
 from streams.memory import Arrived, CameBack, Memory
 from trivium.codec import call_to_work, decode_terminal, journey_from, outcome_from, request_from
+from trivium.core.detect import Look, examined, nothing_found
 from trivium.core.errors import BadRequest
 from trivium.core.journey import advance, begin
 from trivium.core.outcome import Attempt
@@ -89,10 +90,10 @@ class Fold:
         if seen is CameBack.FIRST:
             self._settle(came.identity, came.attempt, record)
 
-    def resolve(self, policy: Policy) -> int:
+    def resolve(self, policy: Policy, look: Look = nothing_found) -> int:
         """Recompute the calls of what has not ended; returns how many are pending."""
         for identity in self.memory.unresolved():
-            call = recomputed(self._last[identity], policy)
+            call = recomputed(self._last[identity], policy, look)
             if call is None:
                 # It was decided and yet cannot be read now: its outcome, if one comes, carries its own slip.
                 self.memory.forget(identity)
@@ -115,21 +116,26 @@ class Fold:
         self._last.pop(identity, None)
 
 
-def recomputed(record: Delivered, policy: Policy) -> tuple[Call, request_pb2.Request] | None:
-    """The call that this committed record led to, with neutral facts; None when the record cannot be read."""
+def recomputed(
+    record: Delivered, policy: Policy, look: Look = nothing_found
+) -> tuple[Call, request_pb2.Request] | None:
+    """The call that this committed record led to, with neutral facts; None when the record cannot be read. It is examined again:
+    what was restricted stays so."""
     try:
-        return _after_outcome(record, policy) if record.topic == OUTCOMES else _after_request(record, policy)
+        return _after_outcome(record, policy) if record.topic == OUTCOMES else _after_request(record, policy, look)
     except BadRequest:
         return None
 
 
-def _after_request(record: Delivered, policy: Policy) -> tuple[Call, request_pb2.Request] | None:
+def _after_request(record: Delivered, policy: Policy, look: Look) -> tuple[Call, request_pb2.Request] | None:
     came = read_request(record)
     if came.message is None:
         return None
-    request = request_from(came.message)
+    request, found = examined(request_from(came.message), policy, look)
+    if found:
+        came.message.sensitivity = request.sensitivity.value
     traceparent = (record.header(HEADER_TRACEPARENT) or b"").decode("ascii", "replace")
-    arrival = Arrival(came.content_type, came.body_hash, traceparent)
+    arrival = Arrival(came.content_type, came.body_hash, traceparent, detected=found)
     step = begin(request, policy, Facts(now_ms=record.timestamp_ms), arrival)
     return _as_call(step, _standing(request, step, policy, arrival, record.timestamp_ms)), came.message
 

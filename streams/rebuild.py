@@ -11,6 +11,7 @@ from aiokafka import TopicPartition
 
 from streams.fold import Fold
 from streams.memory import Memory
+from trivium.core.detect import Look, nothing_found
 from trivium.core.partition import home
 from trivium.core.policy import Policy
 from trivium.kafka.reader import ReaderOptions, connected, end_offsets, read_tail
@@ -35,6 +36,7 @@ class RebuildOptions:
     session_timeout_ms: int = 10_000
     reader: ReaderOptions = field(default_factory=ReaderOptions)
     signatures: Signatures | None = None
+    look: Look = nothing_found
 
     def late_ms(self) -> int:
         """How long after an attempt's deadline its first outcome may be written."""
@@ -57,7 +59,7 @@ async def rebuild(committed: Committed, policy: Policy, options: RebuildOptions)
     folds = {p: _fold(p, window, options) for p in owned}
     if any(end for ends in committed.values() for end in ends.values()):
         await _read_all(folds, committed, policy, window, options)
-    pending = sum(fold.resolve(policy) for fold in folds.values())
+    pending = sum(fold.resolve(policy, options.look) for fold in folds.values())
     seconds = time.monotonic() - began
     _LOG.info("partitions %s: %d requests are pending, folded in %.2f s", owned, pending, seconds)
     return {p: fold.memory for p, fold in folds.items()}

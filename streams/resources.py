@@ -39,7 +39,8 @@ class Knowledge:
         self.pulses = PulseView(kafka.bootstrap, kafka.session_timeout_ms, options)
         insight = open_insight(policies.current, kafka, router, metrics)
         self._cache = insight.cache
-        self.facts = FactSource(policies, self.pulses, insight.cache, insight.classify)
+        self.facts = FactSource(policies, self.pulses, insight.cache, insight.classify, look=insight.look)
+        self.look = insight.look
 
     async def start(self) -> None:
         """Begin to follow; a look-up misses until the cache's topics were read to their end, so nobody waits for that."""

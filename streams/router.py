@@ -156,8 +156,12 @@ class Router:
         if message is None or wrong is not None:
             self._refuse(event, arrived.identity, wrong or Reason(ReasonCode.WRONG_SHAPE, "no body", "value"))
             return
+        request, found = self._ports.facts.examined(request)
+        if found:
+            # What travels on must say it too: to the tiers, and to whoever takes this journey over.
+            message.sensitivity = request.sensitivity.value
         facts = self._ports.facts.at(event.now_ms, arrived.identity.tenant)
-        arrival = Arrival(arrived.content_type, arrived.body_hash, event.mark.root)
+        arrival = Arrival(arrived.content_type, arrived.body_hash, event.mark.root, detected=found)
         step = begin(request, event.policy, facts, arrival)
         if isinstance(step, Call) and event.memory.was_cancelled(arrived.identity):
             step = cancel(step.journey, facts)

@@ -234,6 +234,7 @@ class Crew(Service):
             kafka.session_timeout_ms,
             ReaderOptions(client_id=f"{self._process.instance}-fold", fetch_max_wait_ms=kafka.fetch_max_wait_ms),
             self._knowledge.signatures,
+            self._knowledge.look,
         )
         for left in reversed(range(_FOLD_TRIES)):
             try:

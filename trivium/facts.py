@@ -10,7 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol
 
 from trivium.core.decision import Classification
+from trivium.core.detect import Look, examined, nothing_found
 from trivium.core.policy import Policy
+from trivium.core.request import Request
 from trivium.core.slip import CacheHit, CacheMiss, CacheScope, Facts, TargetFacts, unclassified
 from trivium.ports import AnswerCache, Embedder, Vector
 
@@ -122,13 +124,21 @@ class FactSource:
         cache: AnswerCache | None = None,
         classify: Callable[[str], Classification | None] = unclassified,
         quota: Quota | None = None,
+        look: Look = nothing_found,
     ) -> None:
+        self._look = look
         self._policies = policies
         self._pulses: Pulses = NoPulses() if pulses is None else pulses
         self._cache: AnswerCache = NoCache() if cache is None else cache
         self._classify = classify
         self._quota = Quota() if quota is None else quota
         self._newest_ms = 0
+
+    def examined(self, request: Request) -> tuple[Request, tuple[str, ...]]:
+        """Before `begin`: the request, restricted when it holds what its tenant or task type has looked for, and what it was.
+        Costs nothing when the policy asks for nothing."""
+        policy = self._policies.current
+        return examined(request, policy, self._look) if policy.detects else (request, ())
 
     def at(self, now_ms: int, tenant: str) -> Facts:
         """For `begin`. Counts one request against the tenant's quota."""

@@ -13,10 +13,12 @@ from trivium.cache.lookup import shipped_verifier
 from trivium.cache.view import CacheOptions, CacheView
 from trivium.classifier.head import LinearHead, TextClassifier
 from trivium.core.decision import Classification
+from trivium.core.detect import Look
 from trivium.core.errors import BadSetting
 from trivium.core.policy import Policy
 from trivium.core.same_answer import BadVerifier, Verifier
 from trivium.core.slip import unclassified
+from trivium.detect.detector import open_detector
 from trivium.embed.static import EmbedderMissing, StaticEmbedder
 from trivium.facts import SharedEmbedder
 from trivium.settings import KafkaSettings, RouterSettings
@@ -29,6 +31,7 @@ class Insight:
 
     cache: CacheView
     classify: Callable[[str], Classification | None]
+    look: Look
 
 
 def open_insight(policy: Policy, kafka: KafkaSettings, router: RouterSettings, metrics: Metrics) -> Insight:
@@ -43,7 +46,7 @@ def open_insight(policy: Policy, kafka: KafkaSettings, router: RouterSettings, m
     head = LinearHead.load(Path(policy.classifier.path)) if policy.classifier.path else None
     options = CacheOptions(kafka.bootstrap, router.cache_semantic, router.cache_entries)
     view = CacheView(options, embedder, _verifier(router.verifier), head, metrics)
-    return Insight(view, unclassified if head is None else TextClassifier(head, embedder))
+    return Insight(view, unclassified if head is None else TextClassifier(head, embedder), open_detector(policy))
 
 
 def _verifier(path: str) -> Verifier:

@@ -11,11 +11,13 @@ from trivium.v1 import outcome_pb2, request_pb2
 class Flight:
     """One request in process."""
 
-    __slots__ = ("_joined", "call", "cancelled", "identity", "journey", "message", "terminal")
+    __slots__ = ("_joined", "call", "cancelled", "identity", "journey", "message", "sent", "terminal")
 
     def __init__(self, identity: Identity, message: request_pb2.Request) -> None:
         self.identity = identity
         self.message = message
+        self.sent: request_pb2.Request | None = message
+        """What tiers are sent; None: made anew from the journey's request, which says more than the message."""
         self.journey: Journey | None = None
         """As it stands, once there is one."""
         self.call: Any = None

@@ -49,7 +49,7 @@ class Running:
 
     async def run(self, request: Request, flight: Flight, arrival: Arrival, parent: Span) -> End:
         """The end of the request. The flight holds the journey meanwhile, for the case that the caller leaves."""
-        step = self._begin(request, arrival)
+        step = self._begin(request, flight, arrival)
         previous: Span | None = None
         while isinstance(step, Call):
             step, previous = await self._attempt(step, flight, parent, previous)
@@ -64,7 +64,7 @@ class Running:
         is one piece, after it was accepted. After the first piece nothing is tried again and nothing follows: a fault
         then is the end, so that two answers never mix.
         """
-        step = self._begin(request, arrival)
+        step = self._begin(request, flight, arrival)
         previous: Span | None = None
         shown = False
         while isinstance(step, Call):
@@ -106,7 +106,11 @@ class Running:
                 return self.cancelled(call.journey), span
             return self._advance(call, outcome, call.journey, span), span
 
-    def _begin(self, request: Request, arrival: Arrival) -> Step:
+    def _begin(self, request: Request, flight: Flight, arrival: Arrival) -> Step:
+        request, found = self._facts.examined(request)
+        if found:
+            flight.sent = None
+            arrival = replace(arrival, detected=found)
         facts = self._facts.at(self._now_ms(), request.identity.tenant)
         return begin(request, self._policies.current, facts, arrival)
 

@@ -59,7 +59,7 @@ class Tiers:
         """The outcome of one attempt. Raises CallerCancelled, and CancelledError when the gateway's own caller left."""
         began = self._now_ms()
         generate = next(self._stubs[work.target.tier]).Generate
-        message = work_to(work, flight.message)
+        message = work_to(work, flight.sent)
         flight.call = call = generate(message, timeout=self._timeout(work, began), metadata=metadata or None)
         try:
             return self._checked(work, await call, began)
@@ -76,7 +76,7 @@ class Tiers:
         """Pieces of text as they come, then the outcome. Raises as `generate`; leaving early stops the vendor's call."""
         began = self._now_ms()
         generate = next(self._stubs[work.target.tier]).GenerateStream
-        message = work_to(work, flight.message)
+        message = work_to(work, flight.sent)
         flight.call = call = generate(message, timeout=self._timeout(work, began), metadata=metadata or None)
         outcome: Outcome | None = None
         try:

@@ -39,4 +39,4 @@ async def opened_views(process: Process, policies: Policies, kafka: KafkaSetting
         await pulses.wait_caught_up(_START_MS)
         if not await insight.cache.wait_caught_up(_START_MS):
             _LOG.warning("the cache was not read to its end in %d ms: it serves when it has been", _START_MS)
-        yield Views(FactSource(policies, pulses, insight.cache, insight.classify), insight.cache.entry)
+        yield Views(FactSource(policies, pulses, insight.cache, insight.classify, look=insight.look), insight.cache.entry)

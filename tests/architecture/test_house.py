@@ -18,7 +18,7 @@ FORBIDDEN_NAMES = {"utils", "helpers", "common", "misc", "base", "manager", "uti
 IMPURE = {"time", "random", "os", "logging", "asyncio", "threading", "secrets", "uuid", "socket", "datetime", "subprocess"}
 
 KERNEL = {
-    "cache", "certificates", "classifier", "cli", "client", "codec", "core", "embed", "facts", "ingest", "insight", "kafka", "keys", "policy", "ports",
+    "cache", "certificates", "classifier", "cli", "client", "codec", "core", "detect", "embed", "facts", "ingest", "insight", "kafka", "keys", "policy", "ports",
     "process", "pulse", "rpc", "settings", "telemetry", "tier", "v1",
 }  # fmt: skip
 """Every module of the kernel has a place here and in the design; a new one must be given one."""
@@ -33,6 +33,8 @@ VENDORS = {
     "confluent_kafka": {"infra/broker.py"},
     "wordllama": {"trivium/embed/"},
     "usearch": {"trivium/cache/"},
+    "phonenumbers": {"trivium/detect/"},
+    "stdnum": {"trivium/detect/"},
     "sklearn": {"trivium/classifier/", "trivium/cache/", "benchmarks/"},
 }
 """Who may import a vendor's package: a module, or a folder whose one noun it is."""

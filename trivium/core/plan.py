@@ -42,6 +42,8 @@ class Plan:
         self.experiment, self.arm, self.probability = "", "", 1.0
         self.scope: CacheScope | None = None
         self.task, self.own, self.classification = self._classified()
+        if arrival.detected:
+            self.trail.say("detect", f"{', '.join(arrival.detected)}: restricted")
         timeout = self.task.timeout_ms if request.timeout_ms is None else request.timeout_ms
         own = facts.now_ms + min(timeout, policy.max_timeout_ms)
         self.deadline_ms = min(own, arrival.deadline_ms) if arrival.deadline_ms else own

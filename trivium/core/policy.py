@@ -8,6 +8,20 @@ from typing import Final
 from trivium.core.request import Output
 
 
+class Kind(Enum):
+    """What personal data can be looked for (trivium/detect). A closed set: the words of `detect`."""
+
+    # Members are single: by identity, not by Enum's own hash of the name, which is a function in Python.
+    __hash__ = object.__hash__
+
+    CARD = "card"
+    """Number of a payment card."""
+    EMAIL = "email"
+    PHONE = "phone"
+    NATIONAL = "national"
+    """Number by which a state knows a person, or a bank an account (IBAN)."""
+
+
 class Tier(Enum):
     """The three roads."""
 
@@ -114,6 +128,8 @@ class TaskType:
     cache: CacheRule | None = None
     ceiling_micro_dollars: int = 0
     """A target whose worst case costs more is forbidden by money; 0: no ceiling."""
+    detect: frozenset[Kind] = frozenset()
+    """As of the tenant; both count."""
     shape: str = ""
     """Hash of what shapes the answers (`scope.shape_of` of spec and route), when the loader has taken it already."""
 
@@ -208,6 +224,8 @@ class Tenant:
     corpora: frozenset[str] = frozenset()
     requests_per_minute: int = 0
     """Above it the work goes to the spare lane; 0: no quota."""
+    detect: frozenset[Kind] = frozenset()
+    """Kinds of personal data that make a request restricted when they are found in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,5 +268,7 @@ class Policy:
     attempt_cap_ms: int = 120_000
     reference_target: str = ""
     """What all-cloud cost is counted at: the dearest cloud target unless the file names one."""
+    detects: bool = False
+    """Whether any tenant or task type asks for detection: when none does, no text is looked at."""
     shown: Shown = NOBODY_SHOWN
     """Teams and user tiers that the bill is split by on dashboards."""

@@ -86,6 +86,7 @@ def _policy(root: Section, content: bytes, file: Path) -> Policy:
         max_timeout_ms=longest,
         attempt_cap_ms=root.whole("attempt_cap_ms", 120_000, least=1, most=600_000),
         reference_target=_reference(root, targets),
+        detects=any(task.detect for task in tasks.values()) or any(tenant.detect for tenant in tenants.values()),
         shown=read_shown(root, rules),
     )
 

@@ -9,7 +9,7 @@ from yaml import MappingNode, Node, ScalarNode, SequenceNode
 
 from trivium.core.admit import AUTO
 from trivium.core.near import hint, quoted
-from trivium.core.policy import Arm, Attribute, Condition, Endpoint, Experiment, Op, Rule, Target, Tenant
+from trivium.core.policy import Arm, Attribute, Condition, Endpoint, Experiment, Kind, Op, Rule, Target, Tenant
 from trivium.core.request import Knowledge, OutputKind, Priority, Sensitivity, Stakes
 from trivium.kafka.topics import REPLIES_PREFIX, RESPONSES
 from trivium.policy.section import TAG, Section, as_decimal, as_section, as_text
@@ -53,7 +53,7 @@ def read_tenants(root: Section) -> dict[str, Tenant]:
         for topic in topics:
             _reply_topic(part, topic, name, owners)
         corpora = frozenset(part.texts("corpora"))
-        tenants[name] = Tenant(name, topics, corpora, part.whole("requests_per_minute"))
+        tenants[name] = Tenant(name, topics, corpora, part.whole("requests_per_minute"), part.words("detect", Kind))
         if part.has("reply_topics") and not topics:
             part.problem("reply_topics", "must name at least one topic")
         part.close()

@@ -146,6 +146,19 @@ class Section:
             self.problem(key, f"{quoted(text)} is not one of the words; {hint(text, [w.value for w in kind])}")
             return default
 
+    def words(self, key: str, kind: type[E]) -> frozenset[E]:
+        """A list of words of a closed set."""
+        found: set[E] = set()
+        for node, path in self.items(key):
+            text = as_text(node, path, self.report)
+            try:
+                found.add(kind(text))
+            except ValueError:
+                said = f"{quoted(text)} is not one of the words; {hint(text, [w.value for w in kind])}"
+                if text:
+                    self.report.problem(node, path, said)
+        return frozenset(found)
+
     def flag(self, key: str, default: bool = False) -> bool:
         node = self.take(key)
         if node is None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from yaml import MappingNode, Node, ScalarNode, SequenceNode, YAMLError
 from yaml.constructor import SafeConstructor
 
-from trivium.core.policy import CacheRule, Leg, Route, Target, TaskSpec, TaskType, Tier
+from trivium.core.policy import CacheRule, Kind, Leg, Route, Target, TaskSpec, TaskType, Tier
 from trivium.core.request import Output, OutputKind
 from trivium.core.scope import shape_of
 from trivium.policy.section import Section, as_section
@@ -95,6 +95,7 @@ def _task(name: str, section: Section, targets: Mapping[str, Target], longest_ms
         timeout_ms=section.whole("timeout_ms", min(30_000, longest_ms), least=1, most=longest_ms),
         cache=_cache(section, spec),
         ceiling_micro_dollars=section.micro_dollars("ceiling"),
+        detect=section.words("detect", Kind),
         shape=shape_of(spec, route),
     )
 

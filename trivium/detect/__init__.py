@@ -1,0 +1,1 @@
+"""Finds personal data in texts: cards, e-mail addresses, phone numbers, national numbers (docs/security.md)."""
