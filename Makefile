@@ -8,7 +8,7 @@ KAFKA_SECURE ?=
 KAFKA ?= own
 BENCHMARKS := decision cache router path gateway start ttft quality
 
-.PHONY: help install demo up test check lint types bench proto clean jaeger jaeger-stop test-jaeger milvus milvus-stop test-milvus kafka kafka-stop test-kafka test-deploy
+.PHONY: help install demo up test check lint types bench proto clean jaeger jaeger-stop test-jaeger milvus milvus-stop test-milvus kafka kafka-stop test-kafka test-deploy test-polyglot test-wires test-llm
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -67,6 +67,12 @@ test-deploy: install ## Chart, alerts, compose file and every image's extra, wit
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[deploy]'
 	$(BIN)/python -m infra.k8s.tools
 	$(BIN)/python -m pytest tests/real/helm $(ARGS)
+
+test-wires: install ## The OpenAI-compatible and Anthropic ways against a server that nobody here wrote
+	$(BIN)/python -m pytest tests/real/wires $(ARGS)
+
+test-llm: install ## What only a real model can prove: make test-llm LLM=http://host:8000/v1
+	$(BIN)/python -m pytest -s tests/real/llm --llm=$(LLM) $(ARGS)
 
 check: lint types ## Style, import rules and types
 

@@ -58,7 +58,9 @@ def _python(folder: Path) -> tuple[str, ...]:
     return (sys.executable, str(folder / "ask.py"))
 
 
-_BUILDERS: Final[dict[str, Callable[[Path], tuple[str, ...]]]] = {"go": _go, "java": _java, "node": _node, "python": _python}
+_BUILDERS: Final[dict[str, Callable[[Path], tuple[str, ...]]]] = {
+    "go": _go, "java": _java, "node": _node, "python": _python,
+}  # fmt: skip
 
 
 def _run(folder: Path, command: Sequence[str], **environ: str) -> None:

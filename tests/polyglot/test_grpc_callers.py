@@ -12,6 +12,11 @@ from trivium.v1 import records_pb2
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
+def question(about: str) -> str:
+    """One that only the fine-tuned tier may answer, in more than a word."""
+    return f"Account {about} owes 12 euros since May and pays by card. What is owed?"
+
+
 async def test_a_question_is_answered(mesh: RunningMesh, example: Example) -> None:
     request_id = new_id()
     said = await run(example, *call(mesh, example, "ask"), "--endpoint", "/classify", "--id", request_id, "Where is my order?")
@@ -23,8 +28,7 @@ async def test_a_question_is_answered(mesh: RunningMesh, example: Example) -> No
 
 async def test_the_pieces_of_a_stream_are_its_answer(mesh: RunningMesh, example: Example) -> None:
     await mesh.control("model", tpot_ms=5)
-    question = f"My parcel {new_id()} came broken, what now?"
-    said = await run(example, *call(mesh, example, "stream"), "--endpoint", "/summarise", question)
+    said = await run(example, *call(mesh, example, "stream"), "--endpoint", "/account", question(new_id()))
     *pieces, terminal = said.lines
     assert (said.status, terminal["kind"]) == (0, "answered"), said
     assert len(pieces) > 1, "the answer came in one piece"
@@ -68,8 +72,8 @@ async def test_a_gateway_that_is_not_there_is_a_status(mesh: RunningMesh, exampl
 async def test_an_interrupted_stream_stops_the_model(mesh: RunningMesh, example: Example) -> None:
     await mesh.control("model", tpot_ms=300)
     request_id = new_id()
-    asking = (*call(mesh, example, "stream"), "--id", request_id, "--endpoint", "/summarise")
-    async with watching(mesh, LEDGER) as ledger, started(example, *asking, f"My parcel {request_id} came broken.") as running:
+    asking = (*call(mesh, example, "stream"), "--id", request_id, "--endpoint", "/account")
+    async with watching(mesh, LEDGER) as ledger, started(example, *asking, question(request_id)) as running:
         assert (await running.line())["delta"]
         running.interrupt()
         said = await running.end()
@@ -82,8 +86,8 @@ async def test_an_interrupted_stream_stops_the_model(mesh: RunningMesh, example:
 async def test_somebody_else_cancels(mesh: RunningMesh, example: Example) -> None:
     await mesh.control("model", tpot_ms=300)
     request_id = new_id()
-    asking = (*call(mesh, example, "stream"), "--id", request_id, "--endpoint", "/summarise")
-    async with started(example, *asking, f"My parcel {request_id} came broken.") as running:
+    asking = (*call(mesh, example, "stream"), "--id", request_id, "--endpoint", "/account")
+    async with started(example, *asking, question(request_id)) as running:
         assert (await running.line())["delta"]
         async with started(example, *call(mesh, example, "cancel"), request_id) as cancelling:
             out, _ = await cancelling.process.communicate()
