@@ -16,7 +16,7 @@ from trivium.settings import ALL, read
 EXAMPLE = ROOT / "examples/support"
 PLAIN: tuple[str, ...] = ()
 FULL = (
-    "--set", "scaling.enabled=true,scaling.authentication=kafka-login,retrieval.embedder=http://tei:80,tls.secret=mesh-tls",
+    "--set", "scaling.enabled=true,scaling.authentication=kafka-login,retrieval.embedder=http://tei:80,tls.secret=mesh-tls,keys.secret=mesh-keys",
     "--set", "kafka.protocol=SASL_SSL,kafka.passwordSecret=kafka-passwords,kafka.caSecret=kafka-ca,image.registry=registry.example/team",
     "--set-file", f"policy.text={EXAMPLE / 'policy.yaml'}", "--set-file", f"policy.classifier={EXAMPLE / 'classifier.json'}",
 )  # fmt: skip
@@ -120,7 +120,8 @@ def test_the_environment_is_such_that_every_process_starts(render: Render, argum
             read(cls, {key: value for key, value in ours.items() if key.startswith("TRIVIUM_")})
         for variable in pod["containers"][0]["env"]:
             if variable["name"] in SECRETS:
-                assert "secretKeyRef" in variable["valueFrom"], variable["name"]
+                # By reference, or the name of a file that a secret fills.
+                assert "valueFrom" in variable or variable["value"].startswith("/etc/trivium-keys/"), variable["name"]
 
 
 def test_every_process_is_a_principal_of_its_own(render: Render) -> None:
@@ -130,6 +131,13 @@ def test_every_process_is_a_principal_of_its_own(render: Render) -> None:
         assert found["TRIVIUM_KAFKA_USER"]["value"] == principal
         assert found["TRIVIUM_KAFKA_PASSWORD"]["valueFrom"]["secretKeyRef"] == {"name": "kafka-passwords", "key": principal}
         assert principal in PRINCIPALS
+
+
+def test_a_pod_gets_its_own_key_and_nobody_elses(render: Render) -> None:
+    for name, pod in pods(render(*FULL)):
+        mounted = [item["key"] for volume in pod["volumes"] if volume["name"] == "keys" for item in volume["secret"]["items"]]
+        own = [name] if name in ("gateway", "finetuned", "retrieval") else []
+        assert mounted == ([] if name == "topics" else ["keys.yaml", *own])
 
 
 def test_addresses_lead_to_services_and_their_ports(render: Render) -> None:

@@ -80,6 +80,9 @@ imagePullPolicy: {{ .root.Values.image.pullPolicy }}
 {{- if and .root.Values.tls.secret (ne .name "topics") }}
 - {name: tls, mountPath: /etc/trivium-tls, readOnly: true}
 {{- end }}
+{{- if and .root.Values.keys.secret (ne .name "topics") }}
+- {name: keys, mountPath: /etc/trivium-keys, readOnly: true}
+{{- end }}
 {{- end }}
 
 {{/* "policy" is the name of the ConfigMap. */}}
@@ -97,6 +100,16 @@ imagePullPolicy: {{ .root.Values.image.pullPolicy }}
 {{- if and .root.Values.tls.secret (ne .name "topics") }}
 - name: tls
   secret: {secretName: {{ .root.Values.tls.secret }}}
+{{- end }}
+{{- if and .root.Values.keys.secret (ne .name "topics") }}
+- name: keys
+  secret:
+    secretName: {{ .root.Values.keys.secret }}
+    items:
+      - {key: keys.yaml, path: keys.yaml}
+      {{- if has .name (list "gateway" "finetuned" "retrieval") }}
+      - {key: {{ .name }}, path: key}
+      {{- end }}
 {{- end }}
 {{- end }}
 

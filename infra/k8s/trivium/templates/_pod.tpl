@@ -108,6 +108,12 @@ spec:
 - {name: TRIVIUM_TLS_CA, value: /etc/trivium-tls/ca.crt}
 - {name: TRIVIUM_TLS_CLIENTS, value: {{ $values.tls.clients | quote }}}
 {{- end }}
+{{- if $values.keys.secret }}
+- {name: TRIVIUM_KEYS, value: /etc/trivium-keys/keys.yaml}
+{{- if has .name (list "gateway" "finetuned" "retrieval") }}
+- {name: TRIVIUM_KEY_FILE, value: /etc/trivium-keys/key}
+{{- end }}
+{{- end }}
 {{- range $name, $value := merge (dict) .own.environment $values.environment }}
 - {name: {{ $name }}, value: {{ $value | quote }}}
 {{- end }}
