@@ -5,8 +5,8 @@
 Four whole meshes stand beside each other on this machine and differ in TRIVIUM_OTLP alone: none; a real Jaeger; a port
 where nobody listens (dead); a port that takes connections and never says a word (silent). The same requests go through
 both doors of each in turn, round after round in another order, so that whatever else the machine does hits all alike.
-Printed are p50 and p99 with few requests in flight, requests a second with many, and their ratio to the mesh without
-traces.
+Printed are p50 and p99 with few requests in flight, requests a second with many, and their ratio to what the mesh
+without traces gave in the same round.
 """
 
 import argparse
@@ -16,9 +16,9 @@ import socket
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -38,9 +38,18 @@ TICKETS: Final = ("The invoice shows a wrong sum.", "I cannot log in.", "Where i
 FEW: Final = 4
 MANY: Final = 64
 TIMEOUT_S: Final = 60.0
+OFF: Final = "none"
 SEED: Final = 7
 
 Ask = Callable[[Request], Awaitable[Terminal]]
+
+
+@dataclass(slots=True)
+class Measured:
+    """By (door, traces), one entry for each round: ms of every request with few in flight, requests/s with many."""
+
+    times: dict[tuple[str, str], list[list[float]]] = field(default_factory=lambda: defaultdict(list))
+    rates: dict[tuple[str, str], list[float]] = field(default_factory=lambda: defaultdict(list))
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +64,15 @@ async def main(asked: argparse.Namespace) -> None:
     """Starts everything, measures in turn, prints."""
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="trivium-tracing-")))
-        meshes = []
+        running: dict[str, LocalMesh] = {}
         for traces, otlp in _endpoints(stack, folder, asked.otlp).items():
             progress(f"starting the mesh with traces: {traces} {otlp}")
-            meshes.append(await _mesh(stack, folder / traces, traces, otlp))
-        times: dict[tuple[str, str], list[float]] = defaultdict(list)
-        rates: dict[tuple[str, str], list[float]] = defaultdict(list)
-        await _rounds(meshes, asked, times, rates)
-    _print(meshes, times, rates, asked.json)
+            options = MeshOptions(data=folder / traces, traces=False, environ={"TRIVIUM_OTLP": otlp})
+            running[traces] = await stack.enter_async_context(LocalMesh(options))
+        # Only now: a process that has open channels should start no others.
+        meshes = [await _opened(stack, traces, local) for traces, local in running.items()]
+        measured = await _rounds(meshes, asked.rounds, asked.requests)
+    _print(measured, asked.json)
 
 
 def _endpoints(stack: AsyncExitStack, folder: Path, given: str) -> dict[str, str]:
@@ -74,32 +84,29 @@ def _endpoints(stack: AsyncExitStack, folder: Path, given: str) -> dict[str, str
         otlp, query = free_ports(2)
         given = start(Ports(otlp, query), progress, run=folder / "run").addresses["TRIVIUM_OTLP"]
         stack.callback(end, folder / "run")
-    return {"none": "", "jaeger": given, "dead": f"http://127.0.0.1:{dead}", "silent": f"http://127.0.0.1:{silent.getsockname()[1]}"}
+    return {OFF: "", "jaeger": given, "dead": f"http://127.0.0.1:{dead}", "silent": f"http://127.0.0.1:{silent.getsockname()[1]}"}
 
 
-async def _mesh(stack: AsyncExitStack, folder: Path, traces: str, otlp: str) -> Mesh:
-    options = MeshOptions(data=folder, traces=False, environ={"TRIVIUM_OTLP": otlp})
-    local = await stack.enter_async_context(LocalMesh(options))
+async def _opened(stack: AsyncExitStack, traces: str, local: LocalMesh) -> Mesh:
     kafka = await stack.enter_async_context(KafkaClient(local.addresses.kafka, "acme"))
     grpc = await stack.enter_async_context(TriviumClient(local.addresses.gateway, timeout_s=TIMEOUT_S))
     return Mesh(traces, {"kafka": kafka.ask, "grpc": grpc.complete})
 
 
-async def _rounds(
-    meshes: list[Mesh], asked: argparse.Namespace, times: dict[tuple[str, str], list[float]], rates: dict[tuple[str, str], list[float]]
-) -> None:
-    draw = random.Random(SEED)
+async def _rounds(meshes: list[Mesh], rounds: int, requests: int) -> Measured:
+    draw, measured = random.Random(SEED), Measured()
     for mesh in meshes:
         for ask in mesh.doors.values():
             await _send(ask, 200, FEW)
-    for number in range(1, asked.rounds + 1):
+    for number in range(1, rounds + 1):
         for mesh in draw.sample(meshes, len(meshes)):
             for door, ask in mesh.doors.items():
-                times[mesh.traces, door] += await _send(ask, asked.requests, FEW)
+                measured.times[door, mesh.traces].append(await _send(ask, requests, FEW))
                 began = time.perf_counter()
-                await _send(ask, asked.requests, MANY)
-                rates[mesh.traces, door].append(asked.requests / (time.perf_counter() - began))
-        progress(f"round {number} of {asked.rounds}")
+                await _send(ask, requests, MANY)
+                measured.rates[door, mesh.traces].append(requests / (time.perf_counter() - began))
+        progress(f"round {number} of {rounds}")
+    return measured
 
 
 async def _send(ask: Ask, count: int, in_flight: int) -> list[float]:
@@ -121,24 +128,30 @@ async def _send(ask: Ask, count: int, in_flight: int) -> list[float]:
     return times
 
 
-def _print(
-    meshes: list[Mesh], times: dict[tuple[str, str], list[float]], rates: dict[tuple[str, str], list[float]], as_json: bool
-) -> None:
+def _print(measured: Measured, as_json: bool) -> None:
     rows: list[dict[str, object]] = []
     figures: dict[str, object] = {}
-    for door in meshes[0].doors:
-        off_p99, off_rate = float(np.percentile(times["none", door], 99)), float(np.median(rates["none", door]))
-        for mesh in meshes:
-            taken, rate = times[mesh.traces, door], float(np.median(rates[mesh.traces, door]))
-            p50, p99 = (float(np.percentile(taken, percent)) for percent in (50, 99))
-            row = {"p50 ms": p50, "p99 ms": p99, "p99 ratio": p99 / off_p99, "requests/s": rate, "rate ratio": rate / off_rate}
-            shown = {name: round(value, 2) for name, value in row.items()}
-            rows.append({"door": door, "traces": mesh.traces, **shown})
-            name = f"{door}_{mesh.traces}"
-            figures.update({f"{name}_{what.replace(' ', '_').replace('/', '_per_')}": value for what, value in shown.items()})
-    print_table(f"{len(times['none', 'grpc'])} requests each, {FEW} in flight; rates with {MANY} in flight, median of the rounds", rows)
+    for (door, traces), rounds in sorted(measured.times.items()):
+        taken = np.concatenate(rounds)
+        p99s, off = ([float(np.percentile(one, 99)) for one in measured.times[door, name]] for name in (traces, OFF))
+        rates, off_rates = measured.rates[door, traces], measured.rates[door, OFF]
+        row = {
+            "p50 ms": float(np.percentile(taken, 50)),
+            "p99 ms": float(np.percentile(taken, 99)),
+            "p99 ratio": _ratio(p99s, off),
+            "requests/s": float(np.median(rates)),
+            "rate ratio": _ratio(rates, off_rates),
+        }
+        shown = {name: round(value, 2) for name, value in row.items()}
+        rows.append({"door": door, "traces": traces, **shown})
+        figures.update({f"{door}_{traces}_{what.replace(' ', '_').replace('/', '_per_')}": value for what, value in shown.items()})
+    print_table(f"{FEW} requests in flight, and for requests/s {MANY}; ratios to {OFF!r} of the same round, median of the rounds", rows)
     if as_json:
         finish(figures, True)
+
+
+def _ratio(values: Sequence[float], off: Sequence[float]) -> float:
+    return float(np.median([one / base for one, base in zip(values, off, strict=True)]))
 
 
 def _arguments() -> argparse.Namespace:
