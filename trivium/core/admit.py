@@ -43,14 +43,22 @@ def admit(request: Request, policy: Policy) -> Admitted:
     pinned = _pinned(request, endpoint, policy)
     task = _task(request, endpoint, pinned, policy)
     _corpus(request, tenant)
-    size = _messages(request)
     _form(request)
     limit = (
         max((t.max_prompt_bytes for t in policy.tasks.values()), default=0) if task is None else task.max_prompt_bytes
     )
-    check_size(size, limit, "any task type" if task is None else task.spec.name)
-    _timeout(request, policy)
+    size = admit_alike(request, limit, "any task type" if task is None else task.spec.name, policy)
     return Admitted(tenant, task, pinned, reply_topic, size)
+
+
+def admit_alike(request: Request, limit: int, name: str, policy: Policy) -> int:
+    """What is asked of every request, even when one like it (the same names, the same wishes) was admitted before: the
+    size of its prompt in bytes. Raises BadRequest."""
+    _id(request.identity.id)
+    size = _messages(request)
+    check_size(size, limit, name)
+    _timeout(request, policy)
+    return size
 
 
 def check_size(size: int, limit: int, name: str) -> None:
@@ -85,10 +93,7 @@ def _tenant(request: Request, policy: Policy) -> Tenant:
     identity = request.identity
     if not identity.tenant:
         refuse(ReasonCode.MISSING_FIELD, "no tenant", "tenant", "say who asks: " + hint("", policy.tenants))
-    if not identity.id:
-        refuse(ReasonCode.MISSING_FIELD, "no id", "id", "choose an id; the same id is the same request")
-    if len(identity.id) > LONGEST_ID:
-        refuse(ReasonCode.WRONG_SHAPE, f"the id has {len(identity.id)} characters", "id", f"at most {LONGEST_ID}")
+    _id(identity.id)
     tenant = policy.tenants.get(identity.tenant)
     if tenant is None:
         refuse(
@@ -98,6 +103,13 @@ def _tenant(request: Request, policy: Policy) -> Tenant:
             "the policy lists the tenants; names are compared letter by letter",
         )
     return tenant
+
+
+def _id(given: str) -> None:
+    if not given:
+        refuse(ReasonCode.MISSING_FIELD, "no id", "id", "choose an id; the same id is the same request")
+    if len(given) > LONGEST_ID:
+        refuse(ReasonCode.WRONG_SHAPE, f"the id has {len(given)} characters", "id", f"at most {LONGEST_ID}")
 
 
 def _reply_topic(request: Request, tenant: Tenant) -> str:
@@ -186,7 +198,8 @@ def _corpus(request: Request, tenant: Tenant) -> None:
 
 def _messages(request: Request) -> int:
     """The size in bytes."""
-    if not request.question.strip():
+    question = request.question
+    if not question or question.isspace():
         refuse(
             ReasonCode.EMPTY_PROMPT, "nothing is asked", "messages", "a message of role user with a text, or a prompt"
         )

@@ -82,9 +82,9 @@ def for_good(target: Target, case: Case) -> Forbidden | None:
     if case.restricted and not _local(target):
         return Forbidden(target.name, ForbiddenBy.PRIVACY, "restricted requests never reach the cloud")
     if target.tier is Tier.RETRIEVAL:
-        why = _unfit_for_retrieval(target, case) or _unfit(target, target.generator or target, case)
+        why = _unfit_for_retrieval(target, case) or _unfit(target, case)
     else:
-        why = _unfit(target, target, case)
+        why = _unfit(target, case)
     return Forbidden(target.name, ForbiddenBy.CAPABILITY, why) if why else None
 
 
@@ -132,6 +132,22 @@ def allowed_for_now(route: Route, case: Case, left_ms: int, facts: Facts, trail:
         trail.say("feasibility", f"nothing is quick enough; {hope.target.name} is the quickest and is tried")
         return (hope,)
     return tuple(kept)
+
+
+def at_ease(route: Route, left_ms: int, facts: Facts) -> bool:
+    """Whether nothing but money could be said against any leg at this moment: the common case of `allowed_for_now`, in one
+    look at each target."""
+    if left_ms <= 0:
+        return False
+    targets = facts.targets
+    for leg in route:
+        state = targets.get(leg.target.name, HEALTHY)
+        if state.health is not Health.UP or state.queue_wait_ms + state.p95_ms > left_ms:
+            return False
+        generator = leg.target.generator
+        if generator is not None and targets.get(generator.name, HEALTHY).health is not Health.UP:
+            return False
+    return True
 
 
 def _expected(leg: Leg, facts: Facts) -> int:
@@ -184,10 +200,20 @@ def _unfit_for_retrieval(target: Target, case: Case) -> str:
     return ""
 
 
-def _unfit(target: Target, writer: Target, case: Case) -> str:
-    answer = answer_tokens_at(writer, case.spec)
-    prompt = tokens_at(target, case.spec, case.prompt_tokens)
-    if prompt + answer > writer.context_window:
+def room(target: Target, spec: TaskSpec) -> int:
+    """The most prompt tokens that fit into the context window of who writes at this target, the answer included."""
+    writer = _writer(target)
+    return writer.context_window - answer_tokens_at(writer, spec) - tokens_at(target, spec, 0)
+
+
+def _writer(target: Target) -> Target:
+    return (target.generator or target) if target.tier is Tier.RETRIEVAL else target
+
+
+def _unfit(target: Target, case: Case) -> str:
+    writer = _writer(target)
+    if case.prompt_tokens > room(target, case.spec):
+        prompt, answer = tokens_at(target, case.spec, case.prompt_tokens), answer_tokens_at(writer, case.spec)
         return f"about {prompt} tokens of prompt and {answer} of answer do not fit into {writer.context_window}"
     if case.form not in writer.formats:
         return f"does not write {case.form}"

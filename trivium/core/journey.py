@@ -8,7 +8,7 @@ as long as something comes back for every `Call` (the owner of the request write
 from typing import assert_never
 
 from trivium.core import finish, walk
-from trivium.core.admit import admit, reply_topic_of
+from trivium.core.admit import reply_topic_of
 from trivium.core.errors import BadRequest
 from trivium.core.outcome import Answer, Attempt, Fault, FaultKind, Finish, Outcome, Reason, Verdict
 from trivium.core.plan import Plan
@@ -22,7 +22,7 @@ from trivium.core.trail import Trail
 def begin(request: Request, policy: Policy, facts: Facts, arrival: Arrival) -> Step:
     """The first step of a new request: a call, an answer from the cache, or a refusal. `facts.now_ms` is its arrival."""
     try:
-        return Plan(request, admit(request, policy), policy, facts, arrival).step()
+        return Plan(request, policy, facts, arrival).step()
     except BadRequest as error:
         return refuse(request, error.reason, policy, facts.now_ms, arrival)
 

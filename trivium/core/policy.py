@@ -1,9 +1,9 @@
 """The policy as a value: what the file says, resolved and validated (trivium/policy/ reads the file)."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Final
+from typing import Any, Final
 
 from trivium.core.request import Output
 
@@ -247,6 +247,17 @@ class Shown:
 NOBODY_SHOWN: Final = Shown()
 
 
+class Remembered:
+    """What a policy was found to say of kinds of requests (trivium/core/outline.py). Never part of its value: another policy
+    begins with an empty one, `dataclasses.replace` too."""
+
+    __slots__ = ("alike", "outlines")
+
+    def __init__(self) -> None:
+        self.alike: Callable[[Any], tuple[object, ...]] | None = None
+        self.outlines: dict[tuple[object, ...], Any] = {}
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """A whole policy. `fingerprint` is a hash of the file; `revision` only grows."""
@@ -272,3 +283,4 @@ class Policy:
     """Whether any tenant or task type asks for detection: when none does, no text is looked at."""
     shown: Shown = NOBODY_SHOWN
     """Teams and user tiers that the bill is split by on dashboards."""
+    remembered: Remembered = field(default_factory=Remembered, init=False, repr=False, compare=False)
