@@ -16,6 +16,7 @@ from typing import Any
 import grpc
 import uvloop
 
+from trivium.process import GC_EVERY
 from trivium.rpc.channels import SERVER_OPTIONS
 from trivium.rpc.channels import channel as mesh_channel
 from trivium.v1 import journey_pb2, outcome_pb2, request_pb2, services_pb2, services_pb2_grpc
@@ -94,7 +95,7 @@ async def _serve(kind: str, following: str) -> None:
     # As trivium/process.py does it for the gateway.
     gc.collect()
     gc.freeze()
-    gc.set_threshold(20_000, 20, 50)
+    gc.set_threshold(*GC_EVERY)
     print(json.dumps({"port": port}), flush=True)
     await stopping.wait()
     await server.stop(0.1)

@@ -22,14 +22,13 @@ from trivium.core.slip import Arrival, Call, Facts
 from trivium.kafka.record import Record
 from trivium.kafka.topics import OUTCOMES, REQUESTS
 from trivium.policy import load
-from trivium.process import Process
+from trivium.process import GC_EVERY, Process
 from trivium.settings import ProcessSettings
 from trivium.v1 import request_pb2
 
 POLICY = Path("examples/support/policy.yaml")
 PATIENCE_S = 120
 ROUNDS = 2
-GC_EVERY = (20_000, 20, 50)
 TICKETS = Path("examples/support/tickets.jsonl")
 ENDPOINTS = ("/classify", "/draft-reply", "/summarise", "/ask-docs", "/reason", "/account")
 

@@ -93,6 +93,10 @@ class Effects:
             self._last_home = (identity, home(identity.key, self._options.partitions))
         return self._last_home[1]
 
+    def came_home(self, identity: Identity, partition: int) -> None:
+        """This identity's home is known: saves hashing its key."""
+        self._last_home = (identity, partition)
+
     def work(self, call: Call, request: request_pb2.Request, policy: Policy, trace: Headers) -> Record:
         """The work record of a call. Raises TooLarge."""
         target, identity = call.work.target, call.work.request.identity

@@ -202,6 +202,9 @@ class Router:
         if journey is None or journey.attempts[-1].target != came.message.outcome.target:
             # After a fold, or work that an earlier owner sent for the same attempt: its own slip counts.
             journey = journey_from(came.message.request, came.message.slip)
+        else:
+            # Its request was decided in this partition.
+            self._ports.effects.came_home(came.identity, event.record.partition)
         event.content_type = journey.content_type
         outcome = outcome_from(came.message.outcome)
         facts, retries = self._ports.facts.later(event.now_ms), self._ports.retries

@@ -13,7 +13,7 @@ from google.protobuf.message import Message
 from trivium.codec.journey import decision_to, scope_to, spec_to, target_to
 from trivium.codec.outcome import outcome_to, put_attempt, refused_to
 from trivium.codec.wire import Shared
-from trivium.core.policy import Leg, Target, TaskSpec
+from trivium.core.policy import Leg, Route, Target, TaskSpec
 from trivium.core.slip import Call, End, Journey
 from trivium.v1 import journey_pb2, outcome_pb2, records_pb2
 
@@ -69,7 +69,12 @@ def _slip_task(spec: TaskSpec) -> bytes:
     return _part(journey_pb2.Slip.TASK_FIELD_NUMBER, spec_to(spec))
 
 
+def _slip_route(route: Route) -> bytes:
+    return b"".join([_leg_wire(leg) for leg in route])
+
+
 _leg_target_part, _work_target_part = Shared(_leg_target), Shared(_work_target)
+_slip_route_part = Shared(_slip_route)
 _work_task_part, _slip_task_part = Shared(_work_task), Shared(_slip_task)
 
 
@@ -131,13 +136,13 @@ def _slip_wire(j: Journey) -> bytes:
         own.refused_candidates.extend([refused_to(r) for r in j.refused_candidates])
     decision = decision_to(j.decision).SerializeToString()
     return b"".join((
-        own.SerializeToString(), *[_leg_wire(leg) for leg in j.route], _slip_task_part(j.task),
+        own.SerializeToString(), _slip_route_part(j.route), _slip_task_part(j.task),
         _SLIP_DECISION, _varint(len(decision)), decision, j.unknown,
     ))  # fmt: skip
 
 
 def _leg_wire(leg: Leg) -> bytes:
-    # Legs may be made for one request, their targets are the policy's.
+    # Routes and legs may be made for one request, their targets are the policy's.
     target = _leg_target_part(leg.target)
     bar = b"" if leg.bar is None else journey_pb2.Leg(bar=leg.bar).SerializeToString()
     return b"".join((_SLIP_ROUTE, _varint(len(target) + len(bar)), target, bar))
