@@ -7,7 +7,10 @@ decides by a real policy and writes its ledger to a broker (embedded unless --ka
 Bare hops have the gateway's own options of server, channel and collector, and parse and write the request at every hop;
 answering with a terminal of the gateway's size instead costs the same within the noise. Bare and gateway are measured in
 turns, and a ratio is the median of the rounds' ratios, because other work on the machine comes and goes. `server us` is
-the processor time of the bare or real gateway process alone a call (Linux); `cpu_ratio_...` compares these.
+the processor time of the bare or real gateway processes alone a call (Linux); `cpu_ratio_...` compares these.
+
+Every server, bare and real, runs as `--processes` workers that share a port (SO_REUSEPORT), two unless said otherwise: that
+is how both fill two cores.
 """
 
 import argparse
@@ -19,8 +22,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -51,6 +54,7 @@ default: {route: [cloud/small]}
 """
 PROMPT = "Hello, I sent my parcel back last week (order 48213) and have heard nothing since. When do I get my money? " * 2
 TIMEOUT_S = 10
+CONNECTIONS = 8
 
 Call = Callable[[int], Awaitable[Any]]
 Part = Mapping[str, Any]
@@ -96,6 +100,17 @@ def process(*command: str, environ: dict[str, str] | None = None) -> Iterator[di
             running.terminate()
 
 
+@contextmanager
+def workers_of(kind: str, count: int, *flags: str) -> Iterator[Part]:
+    """`count` processes of a part of the benchmark on one port: its number, and their pids."""
+    parts = "benchmarks.gateway_parts"
+    with ExitStack() as stack:
+        first = stack.enter_context(process(parts, kind, *flags))
+        port = first["port"]
+        more = [stack.enter_context(process(parts, kind, *flags, "--port", str(port))) for _ in range(count - 1)]
+        yield {"port": port, "pids": [first["pid"], *(one["pid"] for one in more)]}
+
+
 async def load(call: Call, seconds: float, workers: int, into: Series) -> None:
     """`workers` callers, each with one call open at a time, for so long."""
     until = time.perf_counter() + seconds
@@ -118,50 +133,60 @@ def ratio(over: list[float], under: list[float]) -> float | None:
     return round(statistics.median(a / b for a, b in zip(over, under, strict=True)), 3) if over and under else None
 
 
-def server_s(pid: int) -> float | None:
-    """Processor time of a process in seconds; None where there is no /proc."""
+def family(pid: int) -> list[int]:
+    """A process and its workers."""
+    children = Path(f"/proc/{pid}/task/{pid}/children")
+    return [pid, *(int(child) for child in children.read_text().split())] if children.exists() else [pid]
+
+
+def server_s(pids: Sequence[int]) -> float | None:
+    """Processor time of processes in seconds; None where there is no /proc."""
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
+        stats = [Path(f"/proc/{pid}/stat").read_text() for pid in pids]
     except OSError:
         return None
-    user, system = stat.rpartition(")")[2].split()[11:13]
-    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+    times = [stat.rpartition(")")[2].split()[11:13] for stat in stats]
+    return sum(int(user) + int(system) for user, system in times) / os.sysconf("SC_CLK_TCK")
 
 
-async def measured(call: Call, pid: int, seconds: float, workers: int, into: Series) -> None:
-    """One round of one kind of call to the process `pid`."""
-    before, known = server_s(pid), len(into.latencies)
+async def measured(call: Call, pids: Sequence[int], seconds: float, workers: int, into: Series) -> None:
+    """One round of one kind of call to the processes `pids`."""
+    before, known = server_s(pids), len(into.latencies)
     await load(call, seconds, workers, into)
-    after = server_s(pid)
+    after = server_s(pids)
     if before is not None and after is not None:
         into.server_us.append((after - before) * 1e6 / (len(into.latencies) - known))
 
 
 async def measure(parts: Mapping[str, Part], rounds: int, seconds: float, workers: int) -> dict[str, Series]:
     """All four, in turns."""
-    async with (
-        channel(f"127.0.0.1:{parts['echo']['port']}") as one,
-        channel(f"127.0.0.1:{parts['hop']['port']}") as two,
-        channel(f"127.0.0.1:{parts['gateway']['port']}") as mesh,
-    ):
-        gateway = stub(GatewayStub, mesh)
+    async with AsyncExitStack() as stack:
+
+        async def spread(name: str) -> Callable[[int], Any]:
+            # Several connections, or the kernel may give them all to one worker.
+            address = f"127.0.0.1:{parts[name]['port']}"
+            several = [await stack.enter_async_context(channel(address)) for _ in range(CONNECTIONS)]
+            return lambda number: several[number % CONNECTIONS]
+
+        one, two, mesh = await spread("echo"), await spread("hop"), await spread("gateway")
+        gateways = [stub(GatewayStub, mesh(number)) for number in range(CONNECTIONS)]
+        ones, twos = [caller(one(n)) for n in range(CONNECTIONS)], [caller(two(n)) for n in range(CONNECTIONS)]
         draft = request_pb2.Request(tenant="acme", endpoint="/draft", prompt=PROMPT)
         known = request_pb2.Request(tenant="acme", endpoint="/cached", prompt=PROMPT)
         calls: dict[str, Call] = {
-            "two bare hops": lambda _: caller_two(draft, timeout=TIMEOUT_S),
-            "gateway and tier": lambda _: gateway.Complete(draft, timeout=TIMEOUT_S),
-            "one bare hop": lambda _: caller_one(draft, timeout=TIMEOUT_S),
+            "two bare hops": lambda number: twos[number % CONNECTIONS](draft, timeout=TIMEOUT_S),
+            "gateway and tier": lambda number: gateways[number % CONNECTIONS].Complete(draft, timeout=TIMEOUT_S),
+            "one bare hop": lambda number: ones[number % CONNECTIONS](draft, timeout=TIMEOUT_S),
         }
-        caller_one, caller_two = caller(one), caller(two)
-        await check(gateway, draft)
-        if await cached(gateway, known):
-            calls["gateway, cache hit"] = lambda _: gateway.Complete(known, timeout=TIMEOUT_S)
+        await check(gateways[0], draft)
+        if all([await cached(gateway, known) for gateway in gateways]):
+            calls["gateway, cache hit"] = lambda n: gateways[n % CONNECTIONS].Complete(known, timeout=TIMEOUT_S)
         series = {name: Series() for name in calls}
         for call in calls.values():
             await load(call, 0.5, workers, Series())
         for _ in range(rounds):
             for name, call in calls.items():
-                await measured(call, parts[SERVES[name]]["pid"], seconds, workers, series[name])
+                await measured(call, parts[SERVES[name]]["pids"], seconds, workers, series[name])
         return series
 
 
@@ -181,25 +206,26 @@ async def cached(gateway: Any, message: request_pb2.Request) -> bool:
     return False
 
 
-def run(kafka: str | None, rounds: int, seconds: float, workers: int) -> dict[str, Series]:
+def run(kafka: str | None, rounds: int, seconds: float, workers: int, processes: int) -> dict[str, Series]:
     """Start everything, measure, stop everything."""
     topics = {topic.name: topic.partitions for topic in all_topics(())}
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="trivium-gateway-"))
         policy = Path(folder) / "policy.yaml"
         policy.write_text(POLICY)
-        parts = "benchmarks.gateway_parts"
-        echo = stack.enter_context(process(parts, "echo"))
-        hop = stack.enter_context(process(parts, "hop", "--next", f"127.0.0.1:{echo['port']}"))
-        tier = stack.enter_context(process(parts, "tier"))["port"]
+        echo = stack.enter_context(workers_of("echo", processes))
+        hop = stack.enter_context(workers_of("hop", processes, "--next", f"127.0.0.1:{echo['port']}"))
+        tier = stack.enter_context(workers_of("tier", processes))["port"]
         environ = {
             "TRIVIUM_KAFKA": stack.enter_context(broker(topics, kafka)),
             "TRIVIUM_POLICY": str(policy),
             "TRIVIUM_GATEWAY_PORT": "0",
+            "TRIVIUM_GATEWAY_PROCESSES": str(processes),
             "TRIVIUM_LOG_LEVEL": "WARNING",
             **{f"TRIVIUM_{name}": f"127.0.0.1:{tier}" for name in ("FINETUNED", "RETRIEVAL", "CLOUD")},
         }
-        gateway = stack.enter_context(process("services.gateway", environ=environ))
+        started = stack.enter_context(process("services.gateway", environ=environ))
+        gateway = {"port": started["port"], "pids": family(started["pid"])}
         return uvloop.run(measure({"echo": echo, "hop": hop, "gateway": gateway}, rounds, seconds, workers))
 
 
@@ -210,10 +236,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=1.0, help="of each kind of call in each round")
     parser.add_argument("--workers", type=int, default=32, help="callers, each with one call open at a time")
+    parser.add_argument("--processes", type=int, default=2, help="workers of each server, bare and real (default 2)")
     parser.add_argument("--kafka", metavar="HOST:PORT", help="a real broker instead of the embedded one")
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     chosen = parser.parse_args()
-    series = run(chosen.kafka, chosen.rounds, chosen.seconds, chosen.workers)
+    series = run(chosen.kafka, chosen.rounds, chosen.seconds, chosen.workers, chosen.processes)
     miss, two_bare, one_bare = series["gateway and tier"], series["two bare hops"], series["one bare hop"]
     hit = series.get("gateway, cache hit", Series())
     two, one = ratio(miss.rates, two_bare.rates), ratio(hit.rates, one_bare.rates)
@@ -225,6 +252,7 @@ def main() -> None:
             "ratio_to_one_hop": one,
             "cpu_ratio_to_two_hop": ratio(two_bare.server_us, miss.server_us),
             "cpu_ratio_to_one_hop": ratio(one_bare.server_us, hit.server_us),
+            "processes": chosen.processes,
             "two_hop_per_s": round(two_bare.rate),
             "gateway_per_s": round(miss.rate),
             "one_hop_per_s": round(one_bare.rate),

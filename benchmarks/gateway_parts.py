@@ -78,19 +78,19 @@ def _add_echo(server: grpc.aio.Server, answer: Any) -> None:
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("benchmark.Echo", {"Answer": method}),))
 
 
-async def _serve(kind: str, following: str) -> None:
+async def _serve(kind: str, following: str, port: int) -> None:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    server = grpc.aio.server(options=SERVER_OPTIONS)
+    server = grpc.aio.server(options=(*SERVER_OPTIONS, ("grpc.so_reuseport", 1)))
     channel = mesh_channel(following) if following else None
     register: Any = services_pb2_grpc.add_TierServicer_to_server
     if kind == "tier":
         register(InstantTier(), server)
     else:
         _add_echo(server, Hop(channel).answer if channel is not None else Echo().answer)
-    port = server.add_insecure_port("127.0.0.1:0")
+    port = server.add_insecure_port(f"127.0.0.1:{port}")
     await server.start()
     # As trivium/process.py does it for the gateway.
     gc.collect()
@@ -108,8 +108,9 @@ def main() -> None:
                                      formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
     parser.add_argument("kind", choices=("echo", "hop", "tier"))
     parser.add_argument("--next", default="", metavar="HOST:PORT", help="of a hop: whom it asks")
+    parser.add_argument("--port", type=int, default=0, help="one that another process of this kind has too; 0: any")
     chosen = parser.parse_args()
-    uvloop.run(_serve(chosen.kind, chosen.next))
+    uvloop.run(_serve(chosen.kind, chosen.next, chosen.port))
 
 
 if __name__ == "__main__":
