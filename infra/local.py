@@ -39,6 +39,8 @@ class MeshOptions:
     environ: Mapping[str, str] = field(default_factory=dict)
     """On top, for every service (TRIVIUM_ variables)."""
     standin_arguments: Sequence[str] = ()
+    part_environ: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """On top, by part: each may come to Kafka as a principal of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,14 +120,12 @@ class LocalMesh:
         )
 
     def _services(self) -> list[Part]:
-        environ = self.environ()
-        return [
-            Part("retrieval", "services.retrieval", (), environ),
-            Part("router", "streams", (), environ),
-            Part("gateway", "services.gateway", (), environ),
-            Part("finetuned", "services.finetuned", (), environ),
-            Part("cloud", "services.cloud", (), environ),
-        ]
+        modules = {
+            "retrieval": "services.retrieval", "router": "streams", "gateway": "services.gateway",
+            "finetuned": "services.finetuned", "cloud": "services.cloud",
+        }  # fmt: skip
+        environ, own = self.environ(), self.options.part_environ
+        return [Part(name, module, (), {**environ, **own.get(name, {})}) for name, module in modules.items()]
 
     def environ(self) -> dict[str, str]:
         """The TRIVIUM_ variables that point a process at this mesh."""

@@ -1,14 +1,19 @@
-"""`python -m infra.kafka start|stop|status`: a real Apache Kafka on this machine."""
+"""`python -m infra.kafka start|stop|status|acls`: a real Apache Kafka on this machine, and who may do what on any Kafka."""
 
 import argparse
+import asyncio
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+from infra.kafka.acls import FILE, compare, read_acls
 from infra.kafka.cluster import Cluster, ClusterOptions, start
 from infra.kafka.fetch import HOME, to_stderr, version
 from trivium.core.errors import TriviumError
+from trivium.kafka.security import read_kafka
 
 _EPILOG = """example:
   python -m infra.kafka start --nodes 3
@@ -24,7 +29,7 @@ def _parser() -> argparse.ArgumentParser:
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("--data", type=Path, default=HOME / "data", help="folder of the cluster (default .local/kafka/data)")
     shared.add_argument("--json", action="store_true", help="print one line of JSON")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="start|stop|status")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="start|stop|status|acls")
     begin = commands.add_parser("start", parents=[shared], help="fetch it when needed, start it, wait until it is up")
     begin.add_argument("--nodes", type=int, default=1, help="1 (default) or 3: then replication 3, min.insync.replicas 2")
     begin.add_argument("--port", type=int, default=9092, help="of the first node, the others follow (default 9092; 0: free ones)")
@@ -33,7 +38,31 @@ def _parser() -> argparse.ArgumentParser:
     begin.add_argument("--fresh", action="store_true", help="throw away the data of an earlier cluster in this folder")
     commands.add_parser("stop", parents=[shared], help="stop every node; the data stay")
     commands.add_parser("status", parents=[shared], help="which nodes are up; exit status 1 when not all are")
+    _acls_parser(commands)
     return parser
+
+
+def _acls_parser(commands: Any) -> None:
+    rules = commands.add_parser("acls", help="compare a broker's ACLs with acls.yaml; exit status 1 when some are missing",
+                                description="Who it is that asks: TRIVIUM_KAFKA_PROTOCOL, _USER, _PASSWORD and _CA.")  # fmt: skip
+    rules.add_argument("--apply", action="store_true", help="add what is missing; nothing is ever taken away")
+    rules.add_argument("--file", type=Path, default=FILE, help="default infra/kafka/acls.yaml")
+    rules.add_argument("--principals", default="{}", help="how users are named after the file's entries, e.g. 'trivium-{}'")
+    rules.add_argument("--json", action="store_true", help="print one line of JSON")
+
+
+def _acls(chosen: argparse.Namespace) -> int:
+    wanted = read_acls(chosen.file, chosen.principals)
+    found = asyncio.run(compare(read_kafka(os.environ).bootstrap, wanted, chosen.apply))
+    if chosen.json:
+        print(json.dumps({"missing": [str(a) for a in found.missing], "applied": chosen.apply, "beside": found.beside}))
+    else:
+        for acl in found.missing:
+            print(f"{'added' if chosen.apply else 'missing'}: {acl}")
+        for text in found.beside:
+            print(f"beside the file: {text}")
+        print(f"{len(wanted)} rules, {len(found.missing)} {'added' if chosen.apply else 'missing'}, {len(found.beside)} beside the file")
+    return 0 if chosen.apply or not found.missing else 1
 
 
 def _start(chosen: argparse.Namespace) -> int:
@@ -83,7 +112,7 @@ def _plain(cluster: Cluster) -> dict[str, object]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit status: 0 done, 1 status says no, 2 could not be done (one sentence says why)."""
     chosen = _parser().parse_args(argv)
-    commands = {"start": _start, "stop": _stop, "status": _status}
+    commands = {"start": _start, "stop": _stop, "status": _status, "acls": _acls}
     try:
         return commands[chosen.command](chosen)
     except TriviumError as error:

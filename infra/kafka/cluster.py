@@ -71,14 +71,17 @@ class Cluster:
         down = [node for node in self.nodes if not _pid(node)]
         refuse_taken(down, self.secure)
         self._prepare(program, jars)
-        for node in down:
-            _launch(node, program, jars, heap_mib)
+        launched = [(node, _launch(node, program, jars, heap_mib)) for node in down]
         try:
-            for node in down:
-                _await_started(node)
+            for node, process in launched:
+                _await_started(node, process)
         except KafkaFailed:
             self.stop()
             raise
+        finally:
+            for _, process in launched:
+                # Else its destructor warns: the node is meant to outlive this program.
+                process.returncode = 0
 
     def stop(self) -> list[int]:
         """SIGTERM to every node that lives, SIGKILL after 40 s; the ids of those that were stopped."""
@@ -152,8 +155,7 @@ def _tool(program: str, jars: str, name: str, order: Sequence[str]) -> subproces
     )  # fmt: skip
 
 
-def _launch(node: Node, program: str, jars: str, heap_mib: int) -> None:
-    """The node outlives this program."""
+def _launch(node: Node, program: str, jars: str, heap_mib: int) -> subprocess.Popen[bytes]:
     with node.log.open("wb") as log:
         process = subprocess.Popen(
             [program, f"-Xmx{heap_mib}m", "-Xms128m", "-XX:+UseG1GC", "-Djava.net.preferIPv4Stack=true",
@@ -161,14 +163,13 @@ def _launch(node: Node, program: str, jars: str, heap_mib: int) -> None:
             stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
     node.pid_file.write_text(str(process.pid))
-    # Else its destructor warns: this process is meant to go on.
-    process.returncode = 0
+    return process
 
 
-def _await_started(node: Node) -> None:
+def _await_started(node: Node, process: subprocess.Popen[bytes]) -> None:
     until = time.monotonic() + READY_S
     while _STARTED not in (said := node.log.read_text(errors="replace")):
-        if not _pid(node):
+        if process.poll() is not None:
             raise KafkaFailed(f"node {node.id} left while it started: {_why(said)} (whole log: {node.log})")
         if time.monotonic() > until:
             raise KafkaFailed(f"node {node.id} was not up after {READY_S:.0f} s: {_why(said)} (whole log: {node.log})")
