@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
+from aiokafka.errors import KafkaError, TopicAuthorizationFailedError, for_code
 
-from infra.kafka.acls import compare, read_acls
+from infra.kafka.acls import Acl, Operation, Pattern, Resource, compare, read_acls
 from infra.kafka.cluster import Cluster
 from infra.kafka.security import OPERATOR
 from infra.local import LocalMesh, MeshOptions
@@ -20,11 +20,13 @@ from tests.real.kafka.load import make_topics
 from trivium.client import KafkaClient, TriviumClient, request
 from trivium.core.errors import TriviumError
 from trivium.core.policy import Tier
+from trivium.kafka.admin import admin
 from trivium.kafka.producer import Producer
 from trivium.kafka.reader import ReaderOptions, connected
 from trivium.kafka.record import Record
 from trivium.kafka.security import arguments, read_kafka
 from trivium.kafka.topics import (
+    CACHE,
     DEADLETTER,
     LEDGER,
     OUTCOMES,
@@ -92,17 +94,40 @@ async def test_the_whole_mesh_answers_over_sasl_and_tls(secure: Cluster, tmp_pat
     assert not [p for p in passwords if p in logs]
 
 
-@pytest.mark.parametrize("topic", RESTRICTED)
-async def test_the_cloud_cannot_read_what_carries_restricted_work(secure: Cluster, topic: str) -> None:
-    cloud = as_principal(secure, "cloud")
-    consumer = AIOKafkaConsumer(bootstrap_servers=cloud, enable_auto_commit=False, auto_offset_reset="earliest", **arguments(cloud))
+async def first_value(bootstrap: str, topic: str) -> bytes | None:
+    """What a consumer finds first in partition 0. TopicAuthorizationFailedError when it may not look, or not read."""
+    async with admin(bootstrap) as client:
+        (told,) = await client.describe_topics([topic])
+    if error := told["error_code"]:
+        raise for_code(error)(topic)
+    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False, auto_offset_reset="earliest", **arguments(bootstrap))
     await consumer.start()
     try:
         consumer.assign([TopicPartition(topic, 0)])
-        with pytest.raises(TopicAuthorizationFailedError):
-            await asyncio.wait_for(consumer.getmany(timeout_ms=10_000), 15)
+        found = await consumer.getmany(timeout_ms=10_000)
     finally:
         await consumer.stop()
+    return next((records[0].value for records in found.values() if records), None)
+
+
+@pytest.mark.parametrize("topic", RESTRICTED)
+async def test_the_cloud_cannot_read_what_carries_restricted_work(secure: Cluster, topic: str) -> None:
+    operator = as_principal(secure, OPERATOR)
+    async with Producer(operator) as producer:
+        await producer.publish(Record(topic, b"k", CANARY.encode(), (), 0), 10_000)
+    assert await first_value(operator, topic), "the operator reads it"
+    with pytest.raises(TopicAuthorizationFailedError):
+        await first_value(as_principal(secure, "cloud"), topic)
+
+
+async def test_a_denial_outlives_an_allowance_that_is_too_wide(secure: Cluster) -> None:
+    operator, cloud = as_principal(secure, OPERATOR), as_principal(secure, "cloud")
+    wide = Acl("cloud", Resource.TOPIC, "trivium.", Pattern.PREFIXED, Operation.ALL, True)
+    await compare(operator, [wide], apply=True)
+    assert await first_value(cloud, CACHE) is None, "the allowance is in force"
+    for topic in (REQUESTS, work(Tier.FINETUNED, Lane.RESTRICTED)):
+        with pytest.raises(TopicAuthorizationFailedError):
+            await first_value(cloud, topic)
 
 
 async def test_the_cloud_reads_its_own_lanes_and_nobody_else_does_it_for_it(secure: Cluster) -> None:
