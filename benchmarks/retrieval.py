@@ -88,6 +88,7 @@ async def _measure(
                 memory = round(family_rss_mib(server.pid))
                 rows.append({"server": server.name, "passages": size, "searched by": mode.value, **found, "MiB": memory})
                 at = f"{server.name}_{size}_{mode.value}"
+                progress(f"  {at}: {', '.join(f'{name} {value}' for name, value in found.items())}")
                 figures.update({f"{at}_{name.replace(' ', '_')}": value for name, value in found.items()})
             store.mode = own
             figures[f"{server.name}_{size}_rss_mib"] = memory

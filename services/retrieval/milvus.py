@@ -36,8 +36,6 @@ MOST_ROWS: Final = 16_384
 """What one query may return; a document has at most half as many passages, for two versions of it may be there."""
 MOST_LISTED: Final = 512
 """Passages of a named section that are listed; when there are more, the index finds the nearest."""
-DEEPEST: Final = 16
-"""Section numbers of one passage, its own last."""
 RRF_K: Final = 60
 """Constant of reciprocal rank fusion: Cormack, Clarke and Buettcher, SIGIR 2009."""
 FIELDS: Final = ("document", "section", "version", "ordinal", "text", "lookup", "tokens", "epoch", "dense")
@@ -65,16 +63,20 @@ def quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
-def quoted_list(texts: Sequence[str]) -> str:
-    """Texts as a list of the filter language."""
-    return f"[{', '.join(map(quoted, texts))}]"
-
-
 def only(name: Name | None = None, *, tenant: str = "", corpus: str = "") -> str:
     """The filter that keeps a search inside one tenant's corpus, or inside one document of it."""
     if name is not None:
         return f"{only(tenant=name.tenant, corpus=name.corpus)} and document == {quoted(name.document)}"
     return f"tenant == {quoted(tenant)} and corpus == {quoted(corpus)}"
+
+
+def of_sections(numbers: Sequence[str]) -> str:
+    """The filter that lets the passages of these sections and of those below them through.
+
+    By plain columns: Milvus Lite looks into an array row by row, 13 us each, which makes 100,000 rows more than a second."""
+    named = f"[{', '.join(map(quoted, numbers))}]"
+    below = " or ".join(f"number like {quoted(f'{number}.%')}" for number in numbers)
+    return f"(number in {named} or chapter in {named} or {below})"
 
 
 class Milvus:
@@ -125,7 +127,7 @@ class Milvus:
         self, tenant: str, corpus: str, vector: Vector, numbers: Sequence[str], limit: int
     ) -> tuple[Hit, ...]:
         """The `limit` passages nearest to a vector of the sections with these numbers, those below them included."""
-        where = f"{only(tenant=tenant, corpus=corpus)} and array_contains_any(numbers, {quoted_list(numbers)})"
+        where = f"{only(tenant=tenant, corpus=corpus)} and {of_sections(numbers)}"
         return await self._run(functools.partial(self._of_sections, where, vector, limit), SEARCH_MS)
 
     async def versions(self, name: Name) -> tuple[Stored, ...]:
@@ -230,7 +232,8 @@ class Milvus:
         schema.add_field("section", DataType.VARCHAR, max_length=8192)
         schema.add_field("text", DataType.VARCHAR, max_length=65535)
         schema.add_field("lookup", DataType.VARCHAR, max_length=65535, **({"enable_analyzer": True} if hybrid else {}))
-        schema.add_field("numbers", DataType.ARRAY, element_type=DataType.VARCHAR, max_capacity=DEEPEST, max_length=64)
+        for heading in ("number", "chapter"):
+            schema.add_field(heading, DataType.VARCHAR, max_length=64)
         for number in ("ordinal", "total", "tokens", "epoch"):
             schema.add_field(number, DataType.INT64)
         schema.add_field("dense", DataType.FLOAT_VECTOR, dim=self._dimensions)
@@ -244,18 +247,19 @@ class Milvus:
 
     def _difference(self, described: dict[str, Any]) -> str:
         fields = {field["name"]: field for field in described["fields"]}
-        wanted = {"id", "tenant", "corpus", "total", "numbers", *FIELDS} | ({"sparse"} if self.mode is not Mode.DENSE else set())
+        wanted = {"id", "tenant", "corpus", "total", "number", "chapter", *FIELDS} | ({"sparse"} if self.mode is not Mode.DENSE else set())
         if missing := wanted - fields.keys():
             return "it has no field " + ", ".join(sorted(missing))
         dimensions = int(fields["dense"]["params"]["dim"])
         return "" if dimensions == self._dimensions else f"its vectors have {dimensions} dimensions, not {self._dimensions}"
 
     def _stored(self, row: Row) -> dict[str, Any]:
+        numbers = section_numbers(row.section) or ("",)
         return {
             "id": row.id, "tenant": row.name.tenant, "corpus": row.name.corpus, "document": row.name.document,
             "version": row.version, "ordinal": row.ordinal, "total": row.total, "section": _cut(row.section, 8192),
             "text": row.text, "lookup": _cut(row.lookup, 65_535), "tokens": row.tokens, "epoch": row.epoch,
-            "numbers": [_cut(number, 64) for number in section_numbers(row.section)[-DEEPEST:]], "dense": row.vector.tolist(),
+            "number": _cut(numbers[-1], 64), "chapter": _cut(numbers[0], 64), "dense": row.vector.tolist(),
         }  # fmt: skip
 
     def _search(self, tenant: str, corpus: str, vector: Vector, lookup: str, limit: int) -> tuple[Hit, ...]:

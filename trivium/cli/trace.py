@@ -16,8 +16,8 @@ from trivium.core.errors import Unreachable
 from trivium.settings import KafkaSettings, ToolSettings
 from trivium.telemetry import names
 
-SHOWN = (names.TARGET, names.VERDICT, names.FAULT, names.CACHE, names.TERMINAL_KIND, names.COST,
-         names.GEN_AI_RESPONSE_MODEL, names.GEN_AI_OUTPUT_TOKENS, names.ERROR_TYPE)  # fmt: skip
+SHOWN = (names.TARGET, names.VERDICT, names.CACHE, names.TERMINAL_KIND, names.COST,
+         names.GEN_AI_RESPONSE_MODEL, names.GEN_AI_OUTPUT_TOKENS)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +105,8 @@ def tree(trace_id: str, spans: list[Span]) -> Tree:
 
 
 def _label(span: Span, origin: int, orphan: bool) -> str:
-    facts = " ".join(f"{key.split('.')[-1]}={span.tags[key]}" for key in SHOWN if key in span.tags)
+    facts = " ".join(f"{key.split('.')[-1]}={span.tags[key]}" for key in SHOWN if span.tags.get(key, "") != "")
+    if names.ERROR_TYPE in span.tags:
+        facts += f" [red]error={span.tags[names.ERROR_TYPE]}[/]"
     timing = f"+{(span.start_us - origin) / 1000:.1f} ms, {span.duration_us / 1000:.1f} ms"
     return f"[bold]{span.name}[/] [dim]{span.service} {timing}[/] {facts}" + (" [red]its parent is missing[/]" if orphan else "")
