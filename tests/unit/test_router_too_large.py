@@ -5,7 +5,7 @@ from aiokafka.errors import MessageSizeTooLargeError
 
 from streams.effects import MARGIN_BYTES, EffectOptions, Effects, TooLarge
 from streams.refused import Replacements
-from trivium.codec import decode_terminal, request_to
+from trivium.codec import decode_terminal, form_of, request_to
 from trivium.core.journey import advance, begin
 from trivium.core.outcome import Answer, Outcome, ReasonCode, TerminalKind
 from trivium.core.policy import Leg, Policy, Target, TaskSpec, TaskType, Tenant, Tier
@@ -83,6 +83,18 @@ def test_what_the_broker_itself_refuses_is_replaced(effects: Effects) -> None:
     [smaller] = replaced(effects.end(ended("y" * 10_000, ContentType.PROTOBUF), 1, ())[1][0], MessageSizeTooLargeError())
     assert decode_terminal(smaller.value or b"", None).kind is TerminalKind.FAILED
     assert dict(smaller.headers)["kind"] == b"failed"
+
+
+@pytest.mark.parametrize("kind", ContentType)
+def test_a_reply_that_the_broker_refuses_keeps_its_form(effects: Effects, kind: ContentType) -> None:
+    replaced = Replacements(effects, Fixed(), FactSource(Fixed()), lambda _partition: None)
+    reply = effects.end(ended("y" * 10_000, kind), 1, ())[1][0]
+    [smaller] = replaced(reply, MessageSizeTooLargeError())
+    headers = dict(smaller.headers)
+    assert headers == dict(reply.headers) | {"kind": b"failed"}
+    assert form_of(smaller.value or b"", smaller.headers) is kind
+    terminal = decode_terminal(smaller.value or b"", headers["content-type"].decode())
+    assert (terminal.kind, terminal.cost_micro_dollars) == (TerminalKind.FAILED, 7)
 
 
 def test_a_dead_letter_that_the_broker_refuses_keeps_its_beginning(effects: Effects) -> None:
