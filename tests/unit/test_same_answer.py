@@ -1,6 +1,7 @@
 """One answer serves two questions, or not, and the verdict says why."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -70,7 +71,11 @@ def test_the_word_help_is_an_opening_only_before_a_mark() -> None:
         ("Where is order 48213?", "Where is order 48231?", "identifier"),
         ("Send it to anna@example.com", "Send it to hanna@example.com", "identifier"),
         ("Is SKU TX-200 in stock?", "Is SKU TX-300 in stock?", "identifier"),
-        ("How long are records in trivium.outcomes kept?", "How long are records in trivium.requests kept?", "identifier"),
+        (
+            "How long are records in trivium.outcomes kept?",
+            "How long are records in trivium.requests kept?",
+            "identifier",
+        ),
         ("What does max_tokens do?", "What does min_tokens do?", "identifier"),
         ("Can I log in with Google?", "Can I log in with Apple?", "google|apple"),
         ("Do you ship to Norway?", "Do you ship to Sweden?", "norway|sweden"),
@@ -170,3 +175,35 @@ def test_a_wrong_verifier_file_is_refused_with_a_reason(source: str) -> None:
 def test_reading_never_raises(text: str) -> None:
     read = READER.read(text)
     assert requirement_failed(read, read) == ""
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "same"),
+    [
+        ("How do I get a refund?", "How can I get a refund?", True),
+        ("How could I cancel?", "How do I cancel, please?", True),
+        ("How do I get a refund?", "How can I get another refund?", False),
+        ("How do I get a refund?", "How did I get a refund?", False),
+        ("When was the parcel sent?", "When was the parcel kept?", False),
+    ],
+)
+def test_a_frame_changes_nothing_and_a_word_of_meaning_does(
+    first: str, second: str, same: bool, verifier: Verifier, embedder: StaticEmbedder
+) -> None:
+    cosine = float(embedder.embed(first) @ embedder.embed(second))
+    assert verifier.verify(*both(first, second), Evidence(cosine)).same == same
+
+
+def test_what_a_reader_remembers_changes_nothing_that_it_reads() -> None:
+    lines = (
+        (Path(__file__).parents[2] / "examples" / "support" / "pairs.jsonl").read_text(encoding="utf-8").splitlines()
+    )
+    worn = Reader()
+    for line in lines[::50]:
+        worn.read(json.loads(line)["b"])
+    for line in lines[::50]:
+        for text in (json.loads(line)["a"], json.loads(line)["b"] + ' for $ 5 and "two words", 1,000.50 or x@y.org'):
+            fresh, again = Reader().read(text), worn.read(text, normalise(text))
+            assert set(fresh.words) == set(again.words)
+            assert set(fresh.concepts) == set(again.concepts)
+            assert replace(fresh, words=(), concepts=()) == replace(again, words=(), concepts=())

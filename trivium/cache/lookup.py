@@ -170,10 +170,17 @@ class Lookup:
             for entry_id, cosine in self.index.nearest(scope, vector, CANDIDATES)
             if cosine >= LEAST_COSINE and self._alive(entry_id, now_ms) and not (refused and entry_id == exact)
         ]
-        return self._judged(self._reader.read(text, key), vector, near, refused, barred) if near else Miss(tuple(refused), vector)
+        if not near:
+            return Miss(tuple(refused), vector)
+        return self._judged(self._reader.read(text, key), vector, near, refused, barred)
 
     def _judged(
-        self, asked: Text, vector: Vector, near: list[tuple[str, float]], refused: list[RefusedCandidate], barred: Barred
+        self,
+        asked: Text,
+        vector: Vector,
+        near: list[tuple[str, float]],
+        refused: list[RefusedCandidate],
+        barred: Barred,
     ) -> Hit | Miss:
         view = self._witness.probabilities(vector) if self._witness is not None else None
         best: Hit | None = None

@@ -23,13 +23,13 @@ from trivium.ports import Embedder
 
 FOLDS: Final = 5
 FEWEST_PAIRS: Final = 100
-TREES: Final = 90
+TREES: Final = 150
 DEPTH: Final = 3
-SHRINK: Final = 0.15
+SHRINK: Final = 0.1
 CONTRASTS: Final = frozenset({"question", "object", "actor", "scope", "wording", "number", "plan", "name", "polarity",
                               "negation", "time", "direction", "identifier", "unit"})  # fmt: skip
-CONTRAST_WEIGHT: Final = 3.0
-"""Written contrasts of these kinds count three times: they are few, and what adversaries and unlucky customers ask is like them."""
+CONTRAST_WEIGHT: Final = 4.0
+"""Written contrasts of these kinds count four times: they are few, and what adversaries and unlucky customers ask is like them."""
 
 
 class BadPairs(TriviumError):
@@ -200,7 +200,7 @@ def _classifier(table: _Table, rows: NDArray[np.bool_]) -> Any:
     from sklearn.ensemble import GradientBoostingClassifier
 
     model = GradientBoostingClassifier(
-        n_estimators=TREES, max_depth=DEPTH, learning_rate=SHRINK, subsample=0.6, max_features=10, min_samples_leaf=10,
+        n_estimators=TREES, max_depth=DEPTH, learning_rate=SHRINK, subsample=0.6, max_features=8, min_samples_leaf=15,
         random_state=0,
     )  # fmt: skip
     kept = rows & ~table.failed

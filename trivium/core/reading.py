@@ -143,7 +143,7 @@ class Reader:
             return name
         if word in wording.STOPWORDS or word in wording.NEGATIONS:
             return ""
-        root = stem(word)
+        root = stem(wording.IRREGULAR.get(word, word))
         return table.get(root, root)
 
     def _share(self, value: _T) -> _T:

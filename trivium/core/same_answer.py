@@ -41,6 +41,10 @@ TEXT_YIELDS: Final = 0.7
 WITNESS_POWER: Final = 2.4
 """Both chosen on banking77 so that at the shipped bar a stream of it hits often with fewer than one wrong hit in a hundred."""
 
+REFRAMED: Final = 0.98
+"""Least probability of two ways to ask how, with the same words of meaning in the same order."""
+_FRAME_WORDS: Final = frozenset({"do", "can", "could", "would", "may", "might", "please", "to"})
+
 _OPEN_ASKS: Final = frozenset({"do", "can", "state", "where"})
 _NEAR_ASKS: Final = frozenset(
     {"when howlong", "howmuch what", "what which", "can whether", "whether why", "do which", "do what", "can what"}
@@ -113,7 +117,7 @@ class Verifier:
         return json.dumps(data, ensure_ascii=False, separators=(",", ":"))
 
     def verify(self, a: Text, b: Text, evidence: Evidence) -> Verdict:
-        """Symmetric in a and b. About 25 us; a pair that fails a requirement costs 5 us."""
+        """Symmetric in a and b. About 20 us; a pair that fails a requirement costs 5 us."""
         if a.key == b.key:
             return Verdict(True, 1.0, "the same question")
         failed = requirement_failed(a, b)
@@ -133,6 +137,8 @@ class Verifier:
         inputs = features(a, b, evidence)
         total = self._forest.sum(inputs, self.base)
         probability = 1.0 / (1.0 + math.exp(-total))
+        if a.sequence == b.sequence and a.ask == b.ask == "do" and _reframed(a, b):
+            probability = max(probability, REFRAMED)
         if evidence.classes < 2:
             return probability
         weight = min(1.0, math.log2(evidence.classes) / FULL_WITNESS) ** 3
@@ -250,6 +256,11 @@ def _order_kept(a: Text, b: Text) -> float:
     first = [word for word in a.sequence if word in common]
     second = [word for word in b.sequence if word in common]
     return 1.0 if first == second else 0.0
+
+
+def _reframed(a: Text, b: Text) -> bool:
+    """Nothing but "do", "can" and their like stands in one of them alone."""
+    return a.modifiers == b.modifiers and a.past == b.past and frozenset(a.words) ^ frozenset(b.words) <= _FRAME_WORDS
 
 
 def _quantity_reason(a: Text, b: Text) -> str:

@@ -35,7 +35,7 @@ class Forest:
         self._cuts = tuple(_cuts(feature, by_value, self._all) for feature, by_value in ruled_out.items() if by_value)
 
     def sum(self, inputs: Sequence[float], base: float) -> float:
-        """`base` and every tree's value for these inputs, about 10 us for 90 trees."""
+        """`base` and every tree's value for these inputs, about 8 us for 150 trees."""
         left = self._all
         for feature, thresholds, kept in self._cuts:
             left &= kept[bisect_left(thresholds, inputs[feature])]

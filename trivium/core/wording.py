@@ -161,9 +161,30 @@ STOPWORDS: Final = _words(
     "whose whom let help s t d ll m re ve up out off over again still yet now already really actually ever even else "
     "one thing things something anything someone somebody anyone anybody kind sort bit lot im look looking see try trying "
     "make makes made take takes happen happens happening come comes go goes going use using work works working "
-    "policy policies rules terms explain show say says said think question wonder wondering mean means  because since while once though although"
+    "policy policies rules terms explain show say says said think question wonder wondering mean means meant because since while once though although"
 )
 """Words that carry little of what is asked. Polarity, direction and kind of question are read before they go."""
+
+IRREGULAR: Final = {
+    form: row.split()[0]
+    for row in (
+        "keep kept", "hold held", "sell sold", "find found", "spend spent", "build built", "leave left", "pay paid", "buy bought",
+        "bring brought", "think thought", "catch caught", "teach taught", "choose chose chosen", "break broke broken",
+        "speak spoke spoken", "steal stole stolen", "freeze froze frozen", "write wrote written writing", "drive drove driven",
+        "ride rode ridden", "give gave given giving", "forget forgot forgotten", "begin began begun beginning",
+        "draw drew drawn", "grow grew grown", "know knew known", "throw threw thrown", "show showed shown", "fall fell fallen",
+        "run ran running", "win won winning", "lend lent", "lose lost losing", "feel felt", "sleep slept", "meet met",
+        "read reading", "understand understood", "stand stood", "become became", "wear wore worn", "tear tore torn",
+        "eat ate eaten", "drink drank drunk", "sit sat", "send sent", "lead led", "feed fed", "hear heard", "hide hid hidden",
+        "child children", "person people", "man men", "woman women", "foot feet", "half halves", "life lives", "shelf shelves",
+        "maximum maximal maximally max", "minimum minimal minimally min", "colour color colors coloured colored",
+        "organise organize organised organized", "centre center centers", "programme program programs",
+        "personalise personalize", "customise customize customized customised", "favourite favorite favorites",
+        "recognise recognize recognized recognised", "catalogue catalog catalogs", "analyse analyze analyzed analysed",
+    )
+    for form in row.split()[1:]
+}  # fmt: skip
+"""Forms that no suffix gives away, and other spellings -> the form that is compared."""
 
 GENERIC_NAMES: Final = _words("vat csv pdf url crm erp sku id api sso saml eu iso soc faq tax gdpr app ok sms gps usb html json xml")
 """Capitalised by custom, not because they name one thing: having one of them on one side only decides nothing."""
