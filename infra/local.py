@@ -35,6 +35,10 @@ class MeshOptions:
     cloud_key: str = ""
     milvus: str = ""
     traces: bool = True
+    """Collect spans, in the small store among the stand-ins unless `otlp` names a collector."""
+    otlp: str = ""
+    traces_url: str = ""
+    """Query API of that collector's store, for `trivium trace`."""
     gateway_port: int = 0
     environ: Mapping[str, str] = field(default_factory=dict)
     """On top, for every service (TRIVIUM_ variables)."""
@@ -115,8 +119,8 @@ class LocalMesh:
             cloud=f"127.0.0.1:{cloud}",
             model_url=options.model_url or str(standins["tgi"]),
             cloud_url=options.cloud_url or str(standins["claude"]),
-            otlp=f"http://{standins['spans_otlp']}" if options.traces else "",
-            traces=str(standins["spans_http"]) if options.traces else "",
+            otlp=options.otlp or (f"http://{standins['spans_otlp']}" if options.traces else ""),
+            traces=options.traces_url if options.otlp else str(standins["spans_http"]) if options.traces else "",
         )
 
     def _services(self) -> list[Part]:

@@ -31,7 +31,7 @@ from trivium.ingest.files import select
 from trivium.ingest.send import ingest
 from trivium.policy import load
 from trivium.rpc.channels import channel
-from trivium.settings import KafkaSettings
+from trivium.settings import CloudSettings, KafkaSettings
 from trivium.telemetry.tracing import start
 
 DOCUMENTS = (Path("docs"),)
@@ -44,14 +44,24 @@ row would open its breaker for 30 s, which is longer than the rest of the run.""
 @click.command(epilog="Example: trivium demo --json")
 @click.option("--file", "path", type=click.Path(exists=True, path_type=Path), default=requests.FILE, show_default=True)
 @click.option("--kafka", default="", metavar="HOST:PORT", help="A real Kafka instead of the embedded broker.")
+@click.option("--milvus", default="", metavar="URI", help="A real Milvus instead of Milvus Lite.")
+@click.option("--otlp", default="", metavar="URL", help="A real collector of traces (OTLP over gRPC); with --traces.")
+@click.option("--traces", "traces_url", default="", metavar="URL", help="Query API of its store (Jaeger).")
 @click.option("--data", type=click.Path(path_type=Path), default=Path(".trivium/demo"), show_default=True, help="Emptied first.")
 @click.option("--json", "as_json", is_flag=True, help="End with one line of JSON instead of the report.")
-def demo(path: Path, kafka: str, data: Path, as_json: bool) -> int:
+def demo(path: Path, kafka: str, milvus: str, otlp: str, traces_url: str, data: Path, as_json: bool) -> int:
     """Start the mesh on this machine, read the project's documents in, answer a file of requests, report.
 
     Exit status 0 only if every request got exactly one terminal."""
+    _both_or_none(otlp, traces_url)
     shutil.rmtree(data, ignore_errors=True)
-    return asyncio.run(_demo(path, MeshOptions(data=data, kafka=kafka), as_json))
+    options = MeshOptions(data=data, kafka=kafka, milvus=milvus, otlp=otlp, traces_url=traces_url)
+    return asyncio.run(_demo(path, options, as_json))
+
+
+def _both_or_none(otlp: str, traces_url: str) -> None:
+    if bool(otlp) != bool(traces_url):
+        raise click.UsageError("--otlp and --traces go together: where spans are sent, and where they are asked for")
 
 
 async def _demo(path: Path, options: MeshOptions, as_json: bool) -> int:
@@ -139,15 +149,31 @@ def _worth_a_trace(tally: Tally) -> Terminal | None:
     return next(iter(moved or traced), None)
 
 
-@click.command(epilog="Example: trivium up --port 7300")
+@click.command(epilog="Example: trivium up --kafka localhost:9092 --otlp http://localhost:4317 --traces http://localhost:16686")
 @click.option("--port", default=7300, show_default=True, help="Port of the gateway.")
 @click.option("--kafka", default="", metavar="HOST:PORT", help="A real Kafka instead of the embedded broker.")
+@click.option("--milvus", default="", metavar="URI", help="A real Milvus instead of Milvus Lite.")
+@click.option("--model", default="", metavar="URL", help="A model server instead of its stand-in.")
+@click.option("--wire", type=click.Choice(["tgi", "openai"]), default="tgi", show_default=True, help="What the model server speaks.")
+@click.option("--cloud", default="", metavar="URL", help="The Anthropic API instead of its stand-in; the key is TRIVIUM_CLOUD_KEY.")
+@click.option("--otlp", default="", metavar="URL", help="A real collector of traces (OTLP over gRPC); with --traces.")
+@click.option("--traces", "traces_url", default="", metavar="URL", help="Query API of its store (Jaeger).")
 @click.option("--policy", type=click.Path(exists=True, path_type=Path), default=POLICY, show_default=True)
 @click.option("--data", type=click.Path(path_type=Path), default=Path(".trivium/up"), show_default=True, help="Documents stay here.")
 @click.option("--json", "as_json", is_flag=True, help="Print the addresses as one line of JSON.")
-def up(port: int, kafka: str, policy: Path, data: Path, as_json: bool) -> int:
+def up(
+    port: int, kafka: str, milvus: str, otlp: str, traces_url: str, model: str, wire: str, cloud: str, policy: Path, data: Path, as_json: bool
+) -> int:
     """Keep the mesh running on this machine and print its addresses. Ctrl-C stops it."""
-    return asyncio.run(_up(MeshOptions(data=data, kafka=kafka, policy=policy, gateway_port=port), as_json))
+    _both_or_none(otlp, traces_url)
+    key = settings(CloudSettings).key if cloud else ""
+    if cloud and not key:
+        raise TriviumError(f"{cloud} wants a key: set TRIVIUM_CLOUD_KEY")
+    options = MeshOptions(
+        data=data, kafka=kafka, policy=policy, gateway_port=port, milvus=milvus, otlp=otlp, traces_url=traces_url,
+        model_url=model, cloud_url=cloud, cloud_key=key, environ={"TRIVIUM_FINETUNED_WIRE": wire},
+    )  # fmt: skip
+    return asyncio.run(_up(options, as_json))
 
 
 async def _up(options: MeshOptions, as_json: bool) -> int:
