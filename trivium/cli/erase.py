@@ -33,7 +33,7 @@ class Row:
     records: int
     becomes: str
     gone_by_ms: int
-    """When retention has removed it at the latest; 0: it stays until it is removed."""
+    """When the broker has removed it at the latest; 0: it stays until it is removed."""
 
 
 @click.command(epilog="Example: trivium erase --tenant acme --subject customer-4711 --documents docs/customers/4711/ --apply")
@@ -75,13 +75,14 @@ def erase(subject: str, end_user: str, documents: str, apply: bool, tenant: str 
 async def _erase(kafka: KafkaSettings, search: Search, topics: Mapping[str, Topic], retrieval: str, apply: bool) -> list[Row]:
     say = console(to_stderr=True)
     found = await search.through(kafka, topics, lambda name: say.print(f"reading {name}", style="dim"))
+    forgotten_ms = int(time.time() * 1000) if apply else 0
     if apply:
         for one in found:
             if one.topic == CACHE:
-                await forget_cached(kafka, search.person, one, int(time.time() * 1000))
+                await forget_cached(kafka, search.person, one, forgotten_ms)
             elif one.topic == DOCUMENTS and one.records:
                 await _forget_documents(search.person, retrieval)
-    return [_row(one, topics[one.topic], apply) for one in found if one.records or one.topic in (CACHE, DOCUMENTS)]
+    return [_row(one, topics[one.topic], forgotten_ms) for one in found if one.records or one.topic in (CACHE, DOCUMENTS)]
 
 
 async def _forget_documents(person: Person, retrieval: str) -> None:
@@ -95,14 +96,19 @@ async def _forget_documents(person: Person, retrieval: str) -> None:
             raise Unreachable(f"the retrieval service at {retrieval}: {error.details() or error.code().name}") from error
 
 
-def _row(found: Found, topic: Topic, apply: bool) -> Row:
+def _row(found: Found, topic: Topic, forgotten_ms: int) -> Row:
+    gone_by_ms = found.gone_by_ms(topic, forgotten_ms) if found.records else 0
+    return Row(topic.name, found.records, _becomes(topic, bool(found.records), bool(forgotten_ms)), gone_by_ms)
+
+
+def _becomes(topic: Topic, there: bool, forgotten: bool) -> str:
     if topic.name == CACHE:
-        becomes = "forgotten by every router and gateway; compaction removes them" if apply else "would be forgotten"
-        return Row(topic.name, found.records, becomes if found.records else "nothing", 0)
+        done = "forgotten by every router and gateway, then compacted away" if forgotten else "would be forgotten"
+        return done if there else "nothing"
     if topic.name == DOCUMENTS:
-        becomes = "removed from Milvus; compaction removes their records" if apply else "would be removed from Milvus"
-        return Row(topic.name, found.records, becomes if found.records else "nothing; --documents says which are theirs", 0)
-    return Row(topic.name, found.records, f"kept for {topic.retention_ms // DAY_MS} days, then removed with their segment", found.gone_by_ms(topic))
+        done = "removed from Milvus, then compacted away" if forgotten else "would be removed from Milvus"
+        return done if there else "nothing; --documents says which are theirs"
+    return f"kept for {topic.retention_ms // DAY_MS} days, then removed with their segment"
 
 
 def _date(at_ms: int) -> str:

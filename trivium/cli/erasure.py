@@ -26,6 +26,7 @@ from trivium.kafka.topics import (
     LEDGER,
     OUTCOMES,
     REQUESTS,
+    Keep,
     Topic,
     attempts,
     lanes,
@@ -66,11 +67,13 @@ class Found:
         self.records += 1
         self.newest_ms = max(self.newest_ms, record.timestamp_ms)
 
-    def gone_by_ms(self, topic: Topic | None) -> int:
-        """When Kafka has removed the last of it, when the topic is as designed; 0: never by itself."""
-        if topic is None or topic.retention_ms < 0 or not self.records:
-            return 0
-        return self.newest_ms + topic.retention_ms + (topic.segment_ms or SEGMENT_MS)
+    def gone_by_ms(self, topic: Topic, forgotten_ms: int = 0) -> int:
+        """When the broker has removed the last of it, if the topic is as designed. `forgotten_ms`: when the newer records
+        were written that a compacted topic keeps instead; 0: they are not, and it stays."""
+        segment_ms = topic.segment_ms or SEGMENT_MS
+        if topic.keep is Keep.DELETE:
+            return self.newest_ms + topic.retention_ms + segment_ms
+        return forgotten_ms + topic.compact_within_ms + segment_ms if forgotten_ms and topic.compact_within_ms else 0
 
 
 class Search:

@@ -10,7 +10,9 @@ BATCH_BYTES: Final = 131_072
 """What producers gather before they send; a topic must take a whole batch."""
 OVERHEAD_BYTES: Final = 1_024
 """Of a batch around its records."""
-UNCHANGED: Final[Mapping[str, str]] = {"min.compaction.lag.ms": "0", "segment.ms": "604800000"}
+UNCHANGED: Final[Mapping[str, str]] = {
+    "min.compaction.lag.ms": "0", "max.compaction.lag.ms": str(2**63 - 1), "segment.ms": "604800000",
+}
 """Kafka's own values of what only some topics change."""
 
 
@@ -69,6 +71,8 @@ def configuration(topic: Topic, layout: Layout) -> dict[str, str]:
         chosen["segment.ms"] = str(topic.segment_ms)
     if topic.compaction_lag_ms:
         chosen["min.compaction.lag.ms"] = str(topic.compaction_lag_ms)
+    if topic.compact_within_ms:
+        chosen["max.compaction.lag.ms"] = str(topic.compact_within_ms)
     return chosen
 
 

@@ -68,6 +68,9 @@ class Topic:
     """A part of the log that still grows is never cleaned; 0: the broker's own (a week)."""
     compaction_lag_ms: int = 0
     """Records younger than this are never compacted away."""
+    compact_within_ms: int = 0
+    """What another record of its key has replaced is compacted away this soon after its segment is closed, however little
+    is written; 0: when the broker finds it worth its while."""
 
 
 CACHE_KEPT_MS = 30 * DAY_MS
@@ -92,19 +95,23 @@ def lanes(tier: Tier) -> tuple[str, ...]:
 
 def all_topics(reply_topics: Iterable[str], partitions: int = PARTITIONS) -> tuple[Topic, ...]:
     """Every topic of a mesh whose tenants answer to `reply_topics`."""
-    delete = Keep.DELETE
+
+    def kept(name: str, days: int) -> Topic:
+        # A segment is removed as a whole, when its last record is old enough: one a day keeps what the days say.
+        return Topic(name, partitions, Keep.DELETE, days * DAY_MS, segment_ms=DAY_MS)
+
     replies = sorted({RESPONSES, *reply_topics})
     return (
-        Topic(REQUESTS, partitions, delete, 7 * DAY_MS),
-        *(Topic(name, partitions, delete, 2 * DAY_MS) for tier in Tier for name in lanes(tier)),
-        Topic(OUTCOMES, partitions, delete, 2 * DAY_MS),
-        *(Topic(attempts(tier), partitions, delete, 2 * DAY_MS) for tier in Tier),
-        *(Topic(name, partitions, delete, 7 * DAY_MS) for name in replies),
-        Topic(LEDGER, partitions, delete, 30 * DAY_MS),
-        Topic(CACHE, partitions, Keep.COMPACT_DELETE, CACHE_KEPT_MS),
+        kept(REQUESTS, 7),
+        *(kept(name, 2) for tier in Tier for name in lanes(tier)),
+        kept(OUTCOMES, 2),
+        *(kept(attempts(tier), 2) for tier in Tier),
+        *(kept(name, 7) for name in replies),
+        kept(LEDGER, 30),
+        Topic(CACHE, partitions, Keep.COMPACT_DELETE, CACHE_KEPT_MS, segment_ms=DAY_MS, compact_within_ms=DAY_MS),
         # A view that starts late must see every change that a cached answer may be older than, not the last one alone.
-        Topic(DOCUMENTS, partitions, Keep.COMPACT, -1, compaction_lag_ms=CACHE_KEPT_MS),
+        Topic(DOCUMENTS, partitions, Keep.COMPACT, -1, DAY_MS, CACHE_KEPT_MS, CACHE_KEPT_MS + DAY_MS),
         # Every process reads it from its beginning.
         Topic(PULSE, 1, Keep.COMPACT_DELETE, HOUR_MS, segment_ms=HOUR_MS // 6),
-        Topic(DEADLETTER, partitions, delete, 30 * DAY_MS),
+        kept(DEADLETTER, 30),
     )
