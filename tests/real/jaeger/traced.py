@@ -121,8 +121,7 @@ class TracedMesh:
 async def traced_mesh(folder: Path, otlp: str, traces: str) -> AsyncIterator[TracedMesh]:
     """The embedded mesh, two documents in acme's corpus, and a caller at each door with a tracer of its own."""
     async with AsyncExitStack() as stack:
-        environ = {"TRIVIUM_OTLP": otlp, "TRIVIUM_TRACES": traces}
-        local = await stack.enter_async_context(LocalMesh(MeshOptions(data=folder, traces=False, environ=environ)))
+        local = await stack.enter_async_context(LocalMesh(MeshOptions(data=folder, otlp=otlp, traces_url=traces)))
         async with channel(local.addresses.retrieval) as retrieval:
             report = await ingest(retrieval, "acme", "docs", select(DOCUMENTS), lambda _sent: None)
         assert not report.failed
