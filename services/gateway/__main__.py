@@ -14,7 +14,7 @@ from services.gateway.running import Running
 from services.gateway.servicer import Gateway, Parts
 from services.gateway.tiers import Tiers
 from services.gateway.views import opened_views
-from trivium.core.errors import Unreachable
+from trivium.core.errors import BadSetting, Unreachable
 from trivium.core.policy import Tier
 from trivium.kafka.outbox import Outbox, OutboxOptions
 from trivium.kafka.producer import Producer, ProducerOptions
@@ -25,7 +25,7 @@ from trivium.kafka.waiting import await_broker
 from trivium.policy import PolicyFile
 from trivium.process import Process, run
 from trivium.rpc.server import adding, serve
-from trivium.rpc.tls import read_dial
+from trivium.rpc.tls import read_dial, read_tls
 from trivium.rpc.workers import supervise
 from trivium.settings import GatewaySettings, KafkaSettings, KeySettings, RouterSettings, TlsSettings, read
 from trivium.v1.services_pb2_grpc import add_GatewayServicer_to_server
@@ -64,7 +64,7 @@ async def main(process: Process) -> None:
         signatures = open_signatures(read(KeySettings, process.environ).keys, process.metrics)
         log = Log(producer, replies, policies, kafka.partitions, process.tracer, signatures)
         gateway = Gateway(Parts(process, policies, running, log, book, now_ms))
-        await stack.enter_async_context(_refreshed(policies, signatures))
+        await stack.enter_async_context(_refreshed(policies, signatures, Redial(process, tiers)))
         outbox.failed.add_done_callback(lambda _: process.stopping.set())
         await serve(process, settings.port, 1, adding((add_GatewayServicer_to_server, gateway)))
         await _written(book, outbox, process.settings.drain_ms)
@@ -78,7 +78,7 @@ async def _written(book: Book, outbox: Outbox, drain_ms: int) -> None:
 
 
 @asynccontextmanager
-async def _refreshed(policies: PolicyFile, signatures: Signatures | None) -> AsyncIterator[None]:
+async def _refreshed(policies: PolicyFile, signatures: Signatures | None, redial: "Redial") -> AsyncIterator[None]:
     async def refresh() -> None:
         while True:
             await asyncio.sleep(_REFRESH_S)
@@ -88,6 +88,7 @@ async def _refreshed(policies: PolicyFile, signatures: Signatures | None) -> Asy
                 _LOG.warning("%s", said)
             if signatures is not None:
                 await asyncio.to_thread(signatures.refresh)
+            redial.refresh()
 
     task = asyncio.create_task(refresh(), name="policy-refresh")
     try:
@@ -96,6 +97,28 @@ async def _refreshed(policies: PolicyFile, signatures: Signatures | None) -> Asy
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
+
+
+class Redial:
+    """Calls the tiers over new connections when this process's certificate or its CA was replaced."""
+
+    def __init__(self, process: Process, tiers: Tiers) -> None:
+        self._environ, self._tiers = process.environ, tiers
+        self._tls = read_tls(process.environ)
+        self._stamp = self._tls.stamp()
+
+    def refresh(self) -> None:
+        """Looks at the files; a bad one leaves the old connections as they are."""
+        stamp = self._tls.stamp()
+        if stamp == self._stamp:
+            return
+        self._stamp = stamp
+        try:
+            self._tiers.redial(read_dial(self._environ))
+        except BadSetting as error:
+            _LOG.error("the tiers are called with the old certificate: %s", error)
+            return
+        _LOG.warning("the tiers are called with the new certificate")
 
 
 def _producing(process: Process, kafka: KafkaSettings) -> ProducerOptions:

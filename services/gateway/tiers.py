@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import logging
 from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Final
 
@@ -13,8 +14,12 @@ from trivium.core.errors import TriviumError
 from trivium.core.outcome import Fault, FaultKind, Outcome
 from trivium.core.policy import Tier
 from trivium.core.slip import Work
+from trivium.keys.once import Once
 from trivium.rpc.channels import MAX_MESSAGE_BYTES, PLAIN, Dial, channel, stub
+from trivium.rpc.tls import handshake_trouble
 from trivium.v1 import outcome_pb2, services_pb2_grpc
+
+_LOG = logging.getLogger(__name__)
 
 Metadata = tuple[tuple[str, str], ...]
 
@@ -43,17 +48,26 @@ class Tiers:
         """`channels`: connections a tier; more than one when several workers share the tier's port. `dial`: TLS and key."""
         self._now_ms = now_ms
         self._addresses = addresses
-        self._channels = [
-            (tier, channel(address, dial)) for tier, address in addresses.items() for _ in range(channels)
-        ]
+        self._each = channels
+        self._once = Once(_LOG)
+        self._retired: list[grpc.aio.Channel] = []
+        self._open: list[grpc.aio.Channel] = []
+        self.redial(dial)
+
+    def redial(self, dial: Dial) -> None:
+        """From now on calls go over new connections. Those before are kept until the end, for the calls that are on them."""
+        self._retired += self._open
+        self._dial = dial
+        made = {tier: [channel(address, dial) for _ in range(self._each)] for tier, address in self._addresses.items()}
+        self._open = [opened for channels in made.values() for opened in channels]
         self._stubs = {
-            tier: itertools.cycle([stub(services_pb2_grpc.TierStub, c) for t, c in self._channels if t is tier])
-            for tier in addresses
+            tier: itertools.cycle([stub(services_pb2_grpc.TierStub, opened) for opened in channels])
+            for tier, channels in made.items()
         }
 
     async def close(self) -> None:
         """Close every connection."""
-        await asyncio.gather(*(c.close(None) for _, c in self._channels))
+        await asyncio.gather(*(opened.close(None) for opened in (*self._retired, *self._open)))
 
     async def generate(self, work: Work, flight: Flight, metadata: Metadata) -> Outcome:
         """The outcome of one attempt. Raises CallerCancelled, and CancelledError when the gateway's own caller left."""
@@ -111,6 +125,10 @@ class Tiers:
         if error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED and size > MAX_MESSAGE_BYTES:
             return Fault(FaultKind.TOO_LARGE, f"{where} takes {MAX_MESSAGE_BYTES} bytes, not {size}")
         kind = _FAULTS.get(error.code(), FaultKind.INTERNAL)
+        trouble = handshake_trouble(error.details() or "", self._dial) if kind is FaultKind.UNAVAILABLE else ""
+        if trouble:
+            self._once.say(work.target.tier.value, trouble, f"TLS with {where} failed: {trouble}")
+            return Fault(kind, f"{where}: {trouble}")
         return Fault(kind, f"{where}: {error.code().name}, {(error.details() or 'no details')[:300]}")
 
     def _faulty(self, work: Work, began: int, fault: Fault) -> Outcome:

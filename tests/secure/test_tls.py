@@ -2,6 +2,7 @@
 
 import logging
 import shutil
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -12,18 +13,25 @@ import grpc
 import pytest
 import trustme
 
+from services.gateway.flights import Flight
+from services.gateway.tiers import Tiers
 from tests.secure.conftest import expired, write
+from trivium.client.grpc_client import GatewayError, TriviumClient
 from trivium.core.errors import BadSetting
+from trivium.core.outcome import Fault, FaultKind
+from trivium.core.policy import Target, TaskSpec, Tier
+from trivium.core.request import Identity, Request
+from trivium.core.slip import Work
 from trivium.rpc import tls as tls_module
 from trivium.rpc.channels import Dial, channel, stub
 from trivium.rpc.server import RpcServer, adding
-from trivium.rpc.tls import read_dial, read_tls
-from trivium.v1 import journey_pb2, outcome_pb2, services_pb2_grpc
+from trivium.rpc.tls import handshake_trouble, read_dial, read_tls
+from trivium.v1 import journey_pb2, outcome_pb2, request_pb2, services_pb2_grpc
 
 
-class Tier(services_pb2_grpc.TierServicer):
+class TierDoor(services_pb2_grpc.TierServicer):
     async def Generate(self, work: journey_pb2.Work, context: Any) -> outcome_pb2.Outcome:
-        return outcome_pb2.Outcome(target=work.target.name)
+        return outcome_pb2.Outcome(target=work.target.name, attempt=work.attempt)
 
 
 def settings(pki: Path, name: str, ca: str = "ca", clients: bool = False) -> dict[str, str]:
@@ -33,7 +41,7 @@ def settings(pki: Path, name: str, ca: str = "ca", clients: bool = False) -> dic
 
 @asynccontextmanager
 async def serving(environ: dict[str, str]) -> AsyncIterator[str]:
-    add = adding((services_pb2_grpc.add_TierServicer_to_server, Tier()))
+    add = adding((services_pb2_grpc.add_TierServicer_to_server, TierDoor()))
     async with RpcServer(add, notice_ms=0, drain_ms=100, credentials=read_tls(environ).server()) as server:
         yield f"127.0.0.1:{server.port}"
 
@@ -94,6 +102,49 @@ async def test_a_certificate_is_read_again_without_a_restart(
         "TRIVIUM_TLS_CERT", "TRIVIUM_TLS_CERT", "the old certificate stays in force"
     ]  # fmt: skip
     assert "expired on" in said[-1]
+
+
+async def test_what_went_wrong_in_a_handshake_is_told(pki: Path, authority: trustme.CA, tmp_path: Path) -> None:
+    client = read_dial(settings(pki, "client"))
+
+    async def told(address: str, dial: Dial) -> str:
+        return handshake_trouble(await called(address, dial), dial)
+
+    async with serving(settings(pki, "server", clients=True)) as address:
+        stranger, other = read_dial(settings(pki, "stranger")), read_dial(settings(pki, "client", "other-ca"))
+        assert "may not take this caller's certificate" in await told(address, stranger)
+        assert "not signed by the CA" in await told(address, other)
+        assert await told(address, client) == ""
+        async with TriviumClient(address, credentials=stranger.credentials) as caller:
+            with pytest.raises(GatewayError, match="may not take this caller's certificate"):
+                await caller.cancel(Identity("acme", "1"), timeout_s=5)
+    late = grpc.ssl_server_credentials([((pki / "expired.key").read_bytes(), (pki / "expired.pem").read_bytes())])
+    async with RpcServer(adding(), notice_ms=0, drain_ms=0, credentials=late) as server:
+        assert await told(f"127.0.0.1:{server.port}", client) == "its certificate has expired"
+    write(tmp_path, "named", authority.issue_cert("example.org"))
+    named = {"TRIVIUM_TLS_CERT": str(tmp_path / "named.pem"), "TRIVIUM_TLS_KEY": str(tmp_path / "named.key")}
+    async with serving(named) as address:
+        assert await told(address, client) == "its certificate is for another host name"
+    async with serving({}) as address:
+        assert await told(address, client) == "it speaks plain text, not TLS"
+
+
+async def test_the_gateway_calls_its_tiers_with_a_new_certificate(pki: Path, caplog: pytest.LogCaptureFixture) -> None:
+    identity = Identity("acme", "1")
+    work = Work(Request(identity, ()), 1, Target("x", Tier.CLOUD, "m"), TaskSpec("t"), int(time.time() * 1000) + 5_000)
+    async with serving(settings(pki, "server", clients=True)) as address:
+        tiers = Tiers({Tier.CLOUD: address}, lambda: int(time.time() * 1000), dial=read_dial(settings(pki, "stranger")))
+        for _ in range(2):
+            outcome = await tiers.generate(work, Flight(identity, request_pb2.Request()), ())
+            assert isinstance(outcome.result, Fault)
+            assert outcome.result.kind is FaultKind.UNAVAILABLE
+            assert "may not take this caller's certificate" in outcome.result.message
+        assert caplog.text.count("TLS with the cloud tier") == 1
+        tiers.redial(read_dial(settings(pki, "client")))
+        outcome = await tiers.generate(work, Flight(identity, request_pb2.Request()), ())
+        assert "CERTIFICATE" not in repr(outcome), outcome
+        assert not isinstance(outcome.result, Fault) or outcome.result.kind is not FaultKind.UNAVAILABLE
+        await tiers.close()
 
 
 @pytest.mark.parametrize(

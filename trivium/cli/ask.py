@@ -15,7 +15,7 @@ from trivium.codec import terminal_from
 from trivium.core.errors import Unreachable
 from trivium.core.outcome import Terminal, TerminalKind
 from trivium.rpc.channels import channel
-from trivium.rpc.tls import read_dial
+from trivium.rpc.tls import handshake_trouble, read_dial
 from trivium.settings import ToolSettings
 from trivium.v1 import outcome_pb2, request_pb2
 from trivium.v1.services_pb2_grpc import GatewayStub
@@ -51,8 +51,9 @@ def ask(prompt: str, endpoint: str, target: str, sensitivity: str, subject: str,
 
 async def _stream(address: str, request: request_pb2.Request, timeout_s: float, show: bool) -> outcome_pb2.Terminal:
     terminal: outcome_pb2.Terminal | None = None
+    dial = read_dial(os.environ)
     try:
-        async with channel(address, read_dial(os.environ)) as open_channel:
+        async with channel(address, dial) as open_channel:
             stub: Any = GatewayStub(open_channel)  # type: ignore[no-untyped-call]
             async for event in stub.CompleteStream(request, timeout=timeout_s):
                 if event.WhichOneof("event") == "terminal":
@@ -61,7 +62,8 @@ async def _stream(address: str, request: request_pb2.Request, timeout_s: float, 
                     sys.stdout.write(event.delta)
                     sys.stdout.flush()
     except grpc.aio.AioRpcError as error:
-        raise Unreachable(f"the gateway at {address}: {error.details() or error.code().name}") from None
+        said = error.details() or error.code().name
+        raise Unreachable(f"the gateway at {address}: {handshake_trouble(said, dial) or said}") from None
     if terminal is None:
         raise Unreachable(f"the gateway at {address} ended the stream without a terminal: nothing was answered")
     return terminal

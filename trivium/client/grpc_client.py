@@ -12,9 +12,10 @@ from trivium.codec import identity_to, terminal_from
 from trivium.core.errors import TriviumError
 from trivium.core.outcome import Terminal
 from trivium.core.request import Identity
-from trivium.rpc.channels import Dial, channel, stub
+from trivium.rpc.channels import PLAIN, Dial, channel, stub
 from trivium.rpc.guard import TRAILER_FIELD, TRAILER_REASON
 from trivium.rpc.spans import call_stream, call_unary, rpc_attributes
+from trivium.rpc.tls import handshake_trouble
 from trivium.telemetry.names import SPAN_CALL
 from trivium.telemetry.tracing import NO_CONTEXT
 from trivium.v1 import services_pb2, services_pb2_grpc
@@ -26,8 +27,10 @@ _TIMEOUT_S: Final = 60.0
 class GatewayError(TriviumError):
     """The call came to no terminal. `code` is the gRPC status; `reason` and `field` say what is wrong with a request."""
 
-    def __init__(self, error: grpc.aio.AioRpcError) -> None:
-        super().__init__(f"{error.code().name}: {error.details() or 'the gateway gave no details'}")
+    def __init__(self, error: grpc.aio.AioRpcError, dial: Dial = PLAIN) -> None:
+        said = error.details() or "the gateway gave no details"
+        trouble = handshake_trouble(said, dial) if error.code() is grpc.StatusCode.UNAVAILABLE else ""
+        super().__init__(f"{error.code().name}: {trouble or said}")
         self.code = error.code()
         trailer: Any = error.trailing_metadata() or ()
         told = {key: str(value) for key, value in trailer}
@@ -52,7 +55,8 @@ class TriviumClient:
         credentials: grpc.ChannelCredentials | None = None,
     ) -> None:
         """`key`: API key. `credentials`: of TLS, from `grpc.ssl_channel_credentials`; None is plain text."""
-        self._channel = channel(endpoint, Dial(credentials, key))
+        self._dial = dial = Dial(credentials, key)
+        self._channel = channel(endpoint, dial)
         self._stub = stub(services_pb2_grpc.GatewayStub, self._channel)
         self._timeout_s = timeout_s
         self._tracer = tracer or NoOpTracer()
@@ -94,7 +98,7 @@ class TriviumClient:
             async for event in call:
                 yield event.delta if event.WhichOneof("event") == "delta" else terminal_from(event.terminal)
         except grpc.aio.AioRpcError as error:
-            raise GatewayError(error) from None
+            raise GatewayError(error, self._dial) from None
         finally:
             call.cancel()
 
@@ -136,4 +140,4 @@ class TriviumClient:
                 metadata=metadata,
             )
         except grpc.aio.AioRpcError as error:
-            raise GatewayError(error) from None
+            raise GatewayError(error, self._dial) from None

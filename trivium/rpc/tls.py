@@ -24,6 +24,12 @@ from trivium.settings import TlsSettings, read
 
 _LOG = logging.getLogger(__name__)
 SYSTEM: Final = "system"
+_TROUBLES: Final = {
+    "certificate has expired": "its certificate has expired",
+    "Hostname Verification": "its certificate is for another host name",
+    "CERTIFICATE_VERIFY_FAILED": "its certificate is not signed by the CA that this caller trusts",
+    "WRONG_VERSION_NUMBER": "it speaks plain text, not TLS",
+}
 _LOOK_S: Final = 1.0
 _SOON_MS: Final = 7 * 86_400_000
 
@@ -68,6 +74,17 @@ def read_tls(environ: Mapping[str, str]) -> Tls:
     if settings.clients and settings.ca == SYSTEM:
         raise BadSetting("TRIVIUM_TLS_CLIENTS needs a CA of your own in TRIVIUM_TLS_CA, not the machine's: they sign for anybody")
     return Tls(settings)
+
+
+def handshake_trouble(details: str, dial: Dial) -> str:
+    """Why TLS with a peer failed, from the details of UNAVAILABLE; empty when something else did. A peer that does not take
+    our certificate closes without a word: gRPC has no status before the handshake is over."""
+    for words, why in _TROUBLES.items():
+        if words in details:
+            return why
+    if dial.credentials is not None and "Socket closed" in details:
+        return "it closed the connection in the handshake: it may not take this caller's certificate, or asks for one"
+    return ""
 
 
 def read_dial(environ: Mapping[str, str]) -> Dial:
