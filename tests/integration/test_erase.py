@@ -72,7 +72,11 @@ def extras() -> list[Record]:
     return [
         Record(REQUESTS, b"acme/json-1", as_json),
         Record(REQUESTS, b"globex/9", namesake.SerializeToString()),
-        Record(REQUESTS, b"nonsense", b"\xff\xfe"),
+        *(Record(topic, b"nonsense", b"\xff\xfe") for topic in (REQUESTS, WORK, OUTCOMES, LEDGER, CACHE, DOCUMENTS, DEADLETTER, RESPONSES)),
+        Record(REQUESTS, b"nonsense", f'{{"tenant": 7, "subject": "{PERSON}"}}'.encode()),
+        Record(REQUESTS, b"event-1", json.dumps({"specversion": "1.0", "id": "event-1", "source": "shop", "type": "trivium.request.v1",
+               "data": {"tenant": "acme", "subject": PERSON, "prompt": "hello"}}).encode(),
+               (("content-type", b"application/cloudevents+json"),)),
         Record(DEADLETTER, b"x", letter.SerializeToString()),
         Record(LEDGER, b"acme", bill.SerializeToString()),
         Record(DOCUMENTS, f"acme/docs/customers/{PERSON}/file.md".encode(), document.SerializeToString()),
@@ -111,9 +115,9 @@ def counts(rows: dict[str, dict[str, object]]) -> dict[str, object]:
 
 def test_one_persons_data_is_found_wherever_it_is(kafka: str, capsys: pytest.CaptureFixture[str]) -> None:
     rows = erased(capsys, "--kafka", kafka, "--subject", PERSON, "--end-user", f"user-of-{PERSON}", "--documents", f"docs/customers/{PERSON}/")
-    assert counts(rows) == {REQUESTS: 3, WORK: 2, attempts(Tier.FINETUNED): 2, OUTCOMES: 2, LEDGER: 3, CACHE: 2,
+    assert counts(rows) == {REQUESTS: 5, WORK: 2, attempts(Tier.FINETUNED): 2, OUTCOMES: 2, LEDGER: 3, CACHE: 2,
                             RESPONSES: 2, DEADLETTER: 1, DOCUMENTS: 1}  # fmt: skip
-    assert rows[""]["requests"] == 4, "1, 2, json-1 and the one that is only in the dead letter"
+    assert rows[""]["requests"] == 5, "1, 2, json-1, event-1, and the one that is only in the dead letter"
     assert rows[""]["applied"] is False
     assert days_left(rows[REQUESTS]) == 8, "seven, and the segment that it is in"
     assert (rows[CACHE]["gone_by_ms"], rows[DOCUMENTS]["gone_by_ms"]) == (0, 0), "nothing was removed"

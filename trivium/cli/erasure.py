@@ -5,12 +5,14 @@ identity, so requests are looked through first. Kafka removes no single record o
 retention does it.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from google.protobuf.message import DecodeError
+
 from trivium.cli.log import everything
-from trivium.codec import decode_request
+from trivium.codec import content_type_of, decode_request, open_event
 from trivium.core.errors import BadRequest
 from trivium.core.policy import Tier
 from trivium.core.subject import mark
@@ -21,7 +23,6 @@ from trivium.kafka.topics import (
     DAY_MS,
     DEADLETTER,
     DOCUMENTS,
-    HEADER_CONTENT_TYPE,
     HEADER_SCHEMA,
     LEDGER,
     OUTCOMES,
@@ -40,6 +41,7 @@ _CACHE_ENTRY: Final = ((HEADER_SCHEMA, b"trivium.v1.CacheEntry"),)
 _TIMEOUT_MS: Final = 10_000
 
 Progress = Callable[[str], None]
+Headers = Sequence[tuple[str, bytes]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +115,7 @@ class Search:
         found, ours = Found(name), self._is.get(name, self._reply)
         compacted = name in (CACHE, DOCUMENTS)
         async for record in everything(kafka, name):
-            is_ours = bool(record.value) and ours(record)
+            is_ours = bool(record.value) and self._readable(ours, record)
             if compacted and record.key is not None:
                 # The newest record of a key is what counts, whoever's the ones before it were.
                 found.keys.pop(record.key, None)
@@ -124,6 +126,13 @@ class Search:
         if compacted:
             found.records = len(found.keys)
         return found
+
+    def _readable(self, ours: Callable[[Delivered], bool], record: Delivered) -> bool:
+        try:
+            return ours(record)
+        except DecodeError:
+            # Somebody else's rubbish in our topics; its key is all that can be known.
+            return record.key in self._identities
 
     # --- whose is it? ----------------------------------------------------------------------------------------------
 
@@ -143,14 +152,18 @@ class Search:
         return bool(self.person.end_user) and (tenant, end_user) == (self.person.tenant, self.person.end_user)
 
     def _request(self, record: Delivered) -> bool:
-        return self._read(record.value or b"", record.header(HEADER_CONTENT_TYPE)) or record.key in self._identities
+        return self._read(record.value or b"", record.headers) or record.key in self._identities
 
-    def _read(self, value: bytes, content_type: bytes | None) -> bool:
+    def _read(self, value: bytes, headers: Headers) -> bool:
+        """A request as a router reads it. One that it cannot read is this person's when it has the subject in it."""
+        stated, event = content_type_of(headers)
         try:
-            decoded = decode_request(value, None if content_type is None else content_type.decode("utf-8", "replace"))
+            if event:
+                opened = open_event(value, headers, stated)
+                return self._asked(decode_request(opened.data, opened.content_type, opened.id).message)
+            return self._asked(decode_request(value, stated).message)
         except BadRequest:
-            return False
-        return self._asked(decoded.message)
+            return self.person.subject.encode() in value
 
     def _work(self, record: Delivered) -> bool:
         return self._asked(journey_pb2.Work.FromString(record.value or b"").request)
@@ -188,8 +201,7 @@ class Search:
 
     def _letter(self, record: Delivered) -> bool:
         letter = records_pb2.DeadLetter.FromString(record.value or b"")
-        stated = letter.headers.get(HEADER_CONTENT_TYPE)
-        if letter.topic == REQUESTS and self._read(letter.value, None if stated is None else stated.encode()):
+        if letter.topic == REQUESTS and self._read(letter.value, [(name, text.encode()) for name, text in letter.headers.items()]):
             return True
         return letter.HasField("identity") and self._identity(letter.identity)
 
