@@ -6,7 +6,7 @@ KAFKA_NODES ?= 1
 KAFKA_PORT ?= 9092
 KAFKA_SECURE ?=
 KAFKA ?= own
-BENCHMARKS := decision cache router path gateway start ttft quality
+BENCHMARKS := decision cache router path gateway start ttft quality detector secure
 
 .PHONY: help install demo up test check lint types bench proto clean jaeger jaeger-stop test-jaeger milvus milvus-stop test-milvus kafka kafka-stop test-kafka test-deploy test-polyglot test-wires test-llm
 
