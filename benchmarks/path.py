@@ -132,7 +132,7 @@ async def mesh(options: Options, folder: Path) -> AsyncIterator[tuple[str, dict[
             await one.stop()
 
 
-async def _listen(kafka: str, load: Load, ready: asyncio.Event) -> None:
+async def listen(kafka: str, load: Load, ready: asyncio.Event) -> None:
     async with connected(kafka, REPLIES, ReaderOptions("trivium-load")) as consumer:
         await consumer.seek_to_end()
         ready.set()
@@ -142,7 +142,7 @@ async def _listen(kafka: str, load: Load, ready: asyncio.Event) -> None:
                     load.took(record)
 
 
-async def _alone(load: Load, count: int) -> list[float]:
+async def alone_ms(load: Load, count: int) -> list[float]:
     """Milliseconds of each of `count` requests, one after the other."""
     times = []
     for _ in range(count):
@@ -155,7 +155,7 @@ async def _alone(load: Load, count: int) -> list[float]:
     return times
 
 
-async def _many(load: Load, count: int, outstanding: int) -> float:
+async def many(load: Load, count: int, outstanding: int) -> float:
     """Seconds from the first publish to the last terminal; what has not come by then stays expected."""
     prefix, until = f"many-{time.time_ns()}-", load.answered + count
     load.room = asyncio.Semaphore(outstanding)
@@ -180,16 +180,16 @@ async def measure(options: Options, folder: Path) -> dict[str, object]:
     """The figures, and the memory of each process."""
     async with mesh(options, folder) as (kafka, running), Producer(kafka, ProducerOptions("trivium-load")) as producer:
         load, ready = Load(producer, asyncio.Semaphore(1)), asyncio.Event()
-        listening = asyncio.create_task(_listen(kafka, load, ready))
+        listening = asyncio.create_task(listen(kafka, load, ready))
         try:
             await ready.wait()
             pids = {name: one.process.pid for name, one in running.items()} | {"load": os.getpid()}
-            await _many(load, min(2_000, options.requests), 200)
-            alone = await _alone(load, options.alone)
+            await many(load, min(2_000, options.requests), 200)
+            alone = await alone_ms(load, options.alone)
             gc.collect()
             gc.freeze()
             before = {name: _cpu_s(pid) for name, pid in pids.items()}
-            seconds = await _many(load, options.requests, options.outstanding)
+            seconds = await many(load, options.requests, options.outstanding)
             spent = {name: _cpu_s(pid) - before[name] for name, pid in pids.items()}
             memory = {name: round(one.rss_mib(), 1) for name, one in running.items()}
         finally:
