@@ -78,8 +78,9 @@ def make_corpus(folder: Path, size: int, questions: int) -> Corpus:
     rest = [text for text in rest if text not in set(first)]
     draw.shuffle(rest)
     texts = [*first, *rest][:size]
+    short = [text for text in rest if estimate_tokens(text) <= _MOST_TOKENS // 2]
     while len(texts) < size:
-        texts.append(f"{draw.choice(rest)} {draw.choice(rest)}")
+        texts.append(f"{draw.choice(short)} {draw.choice(short)}")
     order = list(range(min(size, 1_000)))
     draw.shuffle(order)
     at = {old: new for new, old in enumerate(order)}

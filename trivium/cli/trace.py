@@ -107,6 +107,6 @@ def tree(trace_id: str, spans: list[Span]) -> Tree:
 def _label(span: Span, origin: int, orphan: bool) -> str:
     facts = " ".join(f"{key.split('.')[-1]}={span.tags[key]}" for key in SHOWN if span.tags.get(key, "") != "")
     if names.ERROR_TYPE in span.tags:
-        facts += f" [red]error={span.tags[names.ERROR_TYPE]}[/]"
+        facts = f"{facts} [red]error={span.tags[names.ERROR_TYPE]}[/]".lstrip()
     timing = f"+{(span.start_us - origin) / 1000:.1f} ms, {span.duration_us / 1000:.1f} ms"
     return f"[bold]{span.name}[/] [dim]{span.service} {timing}[/] {facts}" + (" [red]its parent is missing[/]" if orphan else "")
