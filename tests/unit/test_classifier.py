@@ -17,6 +17,7 @@ from trivium.classifier.training import (
     train_classifier,
     train_on,
 )
+from trivium.core.question import without_courtesy
 from trivium.embed.static import StaticEmbedder
 
 TICKETS = Path(__file__).parents[2] / "examples" / "support" / "tickets.jsonl"
@@ -144,3 +145,19 @@ def test_surface_counts_are_named_and_bounded() -> None:
     assert (
         plain_complexity("Hello") < 0.1 < 0.6 < plain_complexity("Prove why, step by step, if x = 2 then not y. " * 3)
     )
+
+
+@pytest.mark.parametrize(
+    ("written", "asked"),
+    [
+        ("Hi, where is my order? Thanks!", "Where is my order?"),
+        ("Hello Anna, can you help ME? Best regards, Tom", "Can you help ME?"),
+        ("WHERE IS MY ORDER?", "Where is my order?"),
+        ("  where is\tmy order?", "Where is my order?"),
+        ("Stra\u00dfe 5, hi", "Stra\u00dfe 5, hi"),
+        ("hi", "Hi"),
+        ("", ""),
+    ],
+)
+def test_courtesy_and_the_first_capital_do_not_reach_the_classifier(written: str, asked: str) -> None:
+    assert without_courtesy(written) == asked

@@ -14,6 +14,7 @@ import numpy as np
 from trivium.classifier.surface import SURFACE, plain_complexity, surface
 from trivium.core.decision import Classification
 from trivium.core.errors import TriviumError
+from trivium.core.question import without_courtesy
 from trivium.ports import Embedder, Vector
 
 
@@ -144,7 +145,7 @@ class TextClassifier:
 
     def __call__(self, text: str) -> Classification:
         """The classification of one text."""
-        return self.head.classify(self._embedder.embed(text), text).said
+        return self.head.classify(self._embedder.embed(without_courtesy(text)), text).said
 
 
 def softmax(logits: Vector) -> Vector:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from trivium.classifier.head import ComplexityHead, LinearHead, Novelty, softmax
 from trivium.classifier.surface import surface
 from trivium.core.errors import TriviumError
+from trivium.core.question import without_courtesy
 from trivium.ports import Embedder, Vector
 
 FOLDS: Final = 5
@@ -71,7 +72,8 @@ def train_classifier(
 ) -> ClassifierReport:
     """Trains on JSONL or CSV and writes the head to `out` if given. Raises BadLabels for a file that it cannot use."""
     data = read_labelled(path, text_column, label_column)
-    report = train_on(data, embedder.embed_many(data.texts), embedder.fingerprint)
+    vectors = embedder.embed_many([without_courtesy(text) for text in data.texts])
+    report = train_on(data, vectors, embedder.fingerprint)
     if out is not None:
         report.head.save(out)
     return report

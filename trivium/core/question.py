@@ -102,6 +102,22 @@ def normalise(text: str) -> str:
     return _trim(bare) or _trim(folded) or folded
 
 
+def without_courtesy(text: str) -> str:
+    """The text as it was written but for greeting and thanks, its first letter a capital, and not all in capitals.
+
+    What a model of the text's sense is asked: "Hi, where is my order? Thanks" is "Where is my order?"."""
+    whole = _plain(text)
+    folded = whole.casefold()
+    if len(folded) != len(whole):
+        return whole
+    rest = _without_opening(folded) if folded.startswith(_OPENINGS) else folded
+    start = len(folded) - len(rest)
+    if rest.rstrip(_TRAILING).endswith(_CLOSINGS) or _SIGNED.search(rest, max(0, len(rest) - CLOSING_CHARS)):
+        rest = _without_closing(rest)
+    bare = whole[start : start + len(rest)].strip() or whole
+    return bare.capitalize() if bare.isupper() else bare[:1].upper() + bare[1:]
+
+
 def capitalised(text: str) -> str:
     """The text in one Unicode form with its capitals kept, for reading names."""
     return _plain(text[:READ_CHARS])
