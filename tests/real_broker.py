@@ -30,6 +30,8 @@ class Pool:
     """The Kafkas of one run: those that are free, and those that were started here."""
 
     def __init__(self, option: str) -> None:
+        if option != OWN and option.rpartition(":")[0] not in ("127.0.0.1", "localhost"):
+            raise pytest.UsageError(f"--broker={option}: every topic of that broker is deleted, so only one of this machine is taken")
         self._option = option
         self._free: list[tuple[str, Cluster | None]] = [] if option == OWN else [(option, None)]
         self._started: list[Cluster] = []
