@@ -24,7 +24,7 @@ from trivium.kafka.reader import Tail
 from trivium.kafka.record import Delivered, Record
 from trivium.ports import Emit, Generator, emit_nothing
 from trivium.telemetry.metrics import Metrics
-from trivium.telemetry.names import REQUEST_ID
+from trivium.telemetry.names import COMPLETION, PROMPT, REQUEST_ID
 from trivium.telemetry.tracing import start
 from trivium.tier.caller import Caller
 from trivium.tier.meter import Meter, now_ms
@@ -119,9 +119,10 @@ async def worker(
     max_bytes: int = 1_000_000,
     drain_ms: int = 2_000,
     spans: InMemorySpanExporter | None = None,
+    capture: bool = False,
 ) -> AsyncIterator[Worker]:
     """A running cloud worker."""
-    caller = Caller(Tier.CLOUD, generator, "cloud-1", Metrics(), Slots(slots))
+    caller = Caller(Tier.CLOUD, generator, "cloud-1", Metrics(), Slots(slots), capture)
     writer = Writer(Tier.CLOUD, "cloud-1", PARTITIONS, max_bytes)
     options = WorkerOptions(
         mesh.broker.bootstrap,
@@ -169,6 +170,16 @@ async def test_work_that_follows_an_attempt_is_linked_to_it(mesh: Mesh) -> None:
     assert {name: [f"{link.context.span_id:x}" for link in found] for name, found in links.items()} == {
         "first": [], "second": ["aa"], "odd": [],
     }  # fmt: skip
+
+
+async def test_texts_are_in_spans_when_asked_for(mesh: Mesh) -> None:
+    spans = InMemorySpanExporter()
+    async with worker(mesh, Parrot(), spans=spans, capture=True):
+        await mesh.publish(record(work("public")))
+        await mesh.attempts(2)
+    (said,) = (dict(span.attributes or {}) for span in spans.get_finished_spans())
+    assert said[PROMPT] == "Is public there?"
+    assert said[COMPLETION]
 
 
 async def test_work_comes_back_as_an_outcome_in_the_home_partition(mesh: Mesh) -> None:

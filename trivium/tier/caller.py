@@ -91,7 +91,7 @@ class Caller:
                 outcome = self.cancelled(work, tap, queue_ms)
             self.board.ended(name, outcome, now_ms())
             self.metrics.attempt(outcome)
-            spans.note_outcome(span, outcome, self.capture_prompts)
+            spans.note_outcome(span, work, outcome, self.capture_prompts)
         return outcome
 
     async def _asked(self, work: Work, tap: Tap, span: Span) -> Outcome:

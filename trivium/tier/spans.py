@@ -53,7 +53,7 @@ def describe(span: Span, work: Work, door: str, capture: bool) -> None:
             names.DOOR: door,
         }
     )
-    if capture:
+    if capture and not work.request.restricted:
         span.set_attribute(names.PROMPT, work.request.question)
 
 
@@ -80,8 +80,8 @@ def note_reply(span: Span, before: Usage, after: Usage, model: str, finish: str)
     span.set_attribute(names.GEN_AI_FINISH, [finish])
 
 
-def note_outcome(span: Span, outcome: Outcome, capture: bool) -> None:
-    """What the work came to."""
+def note_outcome(span: Span, work: Work, outcome: Outcome, capture: bool) -> None:
+    """What the work came to. The text only when asked for, and never that of a restricted request."""
     if not span.is_recording():
         return
     span.set_attribute(names.COST, outcome.cost_micro_dollars)
@@ -91,7 +91,7 @@ def note_outcome(span: Span, outcome: Outcome, capture: bool) -> None:
     if isinstance(outcome.result, Answer):
         if outcome.result.confidence is not None:
             span.set_attribute(names.CONFIDENCE, outcome.result.confidence)
-        if capture:
+        if capture and not work.request.restricted:
             span.set_attribute(names.COMPLETION, outcome.result.text)
     else:
         span.set_attribute(names.FAULT, outcome.result.kind.value)

@@ -285,7 +285,7 @@ class Worker:
         self._leave(job)
         if not counted:
             self._caller.metrics.attempt(outcome)
-            spans.note_outcome(job.span, outcome, self._caller.capture_prompts)
+            spans.note_outcome(job.span, job.work, outcome, self._caller.capture_prompts)
         stages = [[self._writer.outcome(job.message, outcome, job.trace)]]
         if job.aside is not None:
             stages[0].append(job.aside)
