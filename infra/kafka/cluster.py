@@ -127,10 +127,14 @@ class Cluster:
 
 
 def start(options: ClusterOptions, fresh: bool = False, say: Say = to_stderr) -> Cluster:
-    """The cluster of the options, up. KafkaFailed when it is running already, or was made otherwise."""
+    """The cluster of the options, up; of one that is half up, the rest. KafkaFailed when it is up, or was made otherwise."""
     old = Cluster.found(options.data)
-    if old is not None and old.running():
-        raise KafkaFailed(f"Kafka is running already at {old.bootstrap} (data in {options.data}): make kafka-stop first")
+    if old is not None and (up := old.running()):
+        if len(up) == len(old.nodes) or len(old.nodes) != options.nodes:
+            raise KafkaFailed(f"Kafka is running already at {old.bootstrap} (data in {options.data}): make kafka-stop first")
+        say(f"starting again what is down: node {', '.join(str(n.id) for n in old.nodes if n.id not in up)} at {old.bootstrap}")
+        old.start(options.heap_mib, say)
+        return old
     if fresh:
         shutil.rmtree(options.data, ignore_errors=True)
         old = None

@@ -18,6 +18,8 @@ from trivium.kafka.topics import Topic
 
 TIMEOUT_S: Final = 10.0
 UNTOLD: Final = "this broker does not tell retention, compaction and timestamps"
+_TRIES: Final = 10
+_PAUSE_S: Final = 1.0
 _SET_ON_TOPIC: Final = 1
 """Kafka's ConfigSource of a setting that the topic itself has."""
 
@@ -76,6 +78,18 @@ async def ensure(
     The number of partitions is never changed: home partitions are a hash modulo it. Raises Unreachable.
     """
     wished = list(topics)
+    for left in reversed(range(_TRIES)):
+        try:
+            return await _ensured(bootstrap, wished, layout, create, repair)
+        except KafkaError as error:
+            # A request goes to any broker that the cluster tells of, for some seconds also to one that has just died.
+            if not left or not error.retriable:
+                raise Unreachable(f"the broker at {bootstrap} does not tell or change its topics: {error!r}") from error
+            await asyncio.sleep(_PAUSE_S)
+    raise AssertionError("the last try returns or raises")
+
+
+async def _ensured(bootstrap: str, wished: list[Topic], layout: Layout, create: bool, repair: bool) -> list[TopicState]:
     async with admin(bootstrap) as client:
         there = await _described(client)
         missing = [topic for topic in wished if topic.name not in there]
