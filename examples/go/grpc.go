@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 
 	"google.golang.org/genproto/googleapis/rpc/code"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
@@ -49,19 +51,35 @@ func failed(err error, trailer metadata.MD) *callError {
 	}
 }
 
-func dial(address string) (*grpc.ClientConn, error) {
-	return grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
+// dial connects in plain text, or over TLS to a gateway whose certificate the CA of --ca has signed.
+func dial(o options) (*grpc.ClientConn, error) {
+	trust := insecure.NewCredentials()
+	if o.ca != "" {
+		var err error
+		if trust, err = credentials.NewClientTLSFromFile(o.ca, ""); err != nil {
+			return nil, fmt.Errorf("--ca: %w", err)
+		}
+	}
+	return grpc.NewClient(o.gateway, grpc.WithTransportCredentials(trust))
+}
+
+// outgoing gives a call its API key, when the environment has one, and its deadline, which travels with it: everything
+// behind the gateway keeps to it. A call without one is refused.
+func outgoing(ctx context.Context, o options) (context.Context, context.CancelFunc) {
+	if key := os.Getenv("TRIVIUM_KEY"); key != "" {
+		ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+key)
+	}
+	return context.WithTimeout(ctx, o.timeout)
 }
 
 // ask: one call, one terminal. A refused or failed request is a terminal too, not an error.
 func ask(ctx context.Context, o options, out io.Writer) (int, error) {
-	connection, err := dial(o.gateway)
+	connection, err := dial(o)
 	if err != nil {
 		return unknown, err
 	}
 	defer connection.Close()
-	// The deadline travels with the call: everything behind the gateway keeps to it. A call without one is refused.
-	ctx, done := context.WithTimeout(ctx, o.timeout)
+	ctx, done := outgoing(ctx, o)
 	defer done()
 	if o.durable {
 		ctx = metadata.AppendToOutgoingContext(ctx, "idempotency-key", o.id)
@@ -76,12 +94,12 @@ func ask(ctx context.Context, o options, out io.Writer) (int, error) {
 
 // stream: pieces as they come, then exactly one terminal. Ctrl-C cancels ctx, and with it the model's work.
 func stream(ctx context.Context, o options, out io.Writer) (int, error) {
-	connection, err := dial(o.gateway)
+	connection, err := dial(o)
 	if err != nil {
 		return unknown, err
 	}
 	defer connection.Close()
-	ctx, done := context.WithTimeout(ctx, o.timeout)
+	ctx, done := outgoing(ctx, o)
 	defer done()
 	events, err := pb.NewGatewayClient(connection).CompleteStream(ctx, o.request(o.id, o.arguments[0]))
 	if err != nil {
@@ -104,12 +122,12 @@ func stream(ctx context.Context, o options, out io.Writer) (int, error) {
 
 // cancel: for who does not hold the call. It ends in the terminal `failed`, reason `cancelled`.
 func cancel(ctx context.Context, o options, out io.Writer) (int, error) {
-	connection, err := dial(o.gateway)
+	connection, err := dial(o)
 	if err != nil {
 		return unknown, err
 	}
 	defer connection.Close()
-	ctx, done := context.WithTimeout(ctx, o.timeout)
+	ctx, done := outgoing(ctx, o)
 	defer done()
 	var trailer metadata.MD
 	asked := &pb.CancelRequest{Identity: &pb.Identity{Tenant: o.tenant, Id: o.arguments[0]}}

@@ -25,7 +25,7 @@ const usage = `usage: ask COMMAND [flags] ARGUMENT...
   ask publish "Question" "Question"...   questions over Kafka, each answered once
 
 example: ask stream --gateway localhost:7300 --tenant acme --endpoint /auto "What is never written to the cache?"
-Every command has --help. Exit status: 0 answered, 1 ended without an answer, 2 no end was seen.
+Every command has --help. An API key is taken from TRIVIUM_KEY. Exit status: 0 answered, 1 ended without an answer, 2 no end was seen.
 `
 
 // Exit statuses.
@@ -37,11 +37,11 @@ const (
 
 // options are the flags of every command; each takes those that mean something to it.
 type options struct {
-	gateway, kafka, replies string
-	tenant, endpoint, id    string
-	timeout                 time.Duration
-	durable, asJSON         bool
-	arguments               []string
+	gateway, ca, kafka, replies string
+	tenant, endpoint, id        string
+	timeout                     time.Duration
+	durable, asJSON             bool
+	arguments                   []string
 }
 
 type command func(ctx context.Context, o options, out io.Writer) (int, error)
@@ -69,6 +69,7 @@ func parse(name string, arguments []string) options {
 	var o options
 	flags := flag.NewFlagSet(name, flag.ExitOnError)
 	flags.StringVar(&o.gateway, "gateway", "localhost:7300", "`HOST:PORT` of the gateway")
+	flags.StringVar(&o.ca, "ca", "", "`FILE` of the CA that signed the gateway's certificate; none: plain text")
 	flags.StringVar(&o.kafka, "kafka", "localhost:9092", "`HOST:PORT` of a Kafka broker (publish)")
 	flags.StringVar(&o.replies, "replies", "trivium.responses", "the tenant's reply topic (publish)")
 	flags.StringVar(&o.tenant, "tenant", "acme", "who asks")

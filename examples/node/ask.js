@@ -15,6 +15,7 @@ const USAGE = `usage: node ask.js COMMAND [options] ARGUMENT...
 
 options:
   --gateway HOST:PORT   the gateway                                       localhost:7300
+  --ca FILE             the CA that signed its certificate                none: plain text
   --kafka HOST:PORT     a Kafka broker (publish)                          localhost:9092
   --replies TOPIC       the tenant's reply topic (publish)                trivium.responses
   --tenant NAME         who asks                                          acme
@@ -25,10 +26,11 @@ options:
   --json                print JSON
 
 example: node ask.js stream --tenant acme --endpoint /auto "What is never written to the cache?"
-Exit status: 0 answered, 1 ended without an answer, 2 no end was seen.`
+An API key is taken from TRIVIUM_KEY. Exit status: 0 answered, 1 ended without an answer, 2 no end was seen.`
 
 const OPTIONS = {
   gateway: { type: 'string', default: 'localhost:7300' },
+  ca: { type: 'string' },
   kafka: { type: 'string', default: 'localhost:9092' },
   replies: { type: 'string', default: 'trivium.responses' },
   tenant: { type: 'string', default: 'acme' },

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import grpc from '@grpc/grpc-js'
 import { loadSync } from '@grpc/proto-loader'
@@ -7,9 +8,18 @@ import { CallFailed, printPiece, printTerminal, requestOf } from './terminal.js'
 const PROTOS = fileURLToPath(new URL('../../protos', import.meta.url))
 const READ = { includeDirs: [PROTOS], keepCase: true, longs: Number, oneofs: true }
 
-function connect(address) {
+// In plain text, or over TLS to a gateway whose certificate the CA of --ca has signed.
+function connect({ gateway, ca }) {
   const { trivium } = grpc.loadPackageDefinition(loadSync('trivium/v1/services.proto', READ))
-  return new trivium.v1.Gateway(address, grpc.credentials.createInsecure())
+  const credentials = ca ? grpc.credentials.createSsl(readFileSync(ca)) : grpc.credentials.createInsecure()
+  return new trivium.v1.Gateway(gateway, credentials)
+}
+
+// The caller's API key, when the environment has one.
+function metadataOf() {
+  const metadata = new grpc.Metadata()
+  if (process.env.TRIVIUM_KEY) metadata.set('authorization', `Bearer ${process.env.TRIVIUM_KEY}`)
+  return metadata
 }
 
 // The deadline travels with the call: everything behind the gateway keeps to it. A call without one is refused.
@@ -36,17 +46,17 @@ function unary(client, method, message, metadata, options, signal) {
 
 // One call, one terminal. A refused or failed request is a terminal too, not an error.
 export async function ask(options, signal) {
-  const metadata = new grpc.Metadata()
+  const metadata = metadataOf()
   if (options.durable) metadata.set('idempotency-key', options.id)
   const request = requestOf(options, options.id, options.given[0])
-  const terminal = await unary(connect(options.gateway), 'Complete', request, metadata, options, signal)
+  const terminal = await unary(connect(options), 'Complete', request, metadata, options, signal)
   return printTerminal(terminal, options)
 }
 
 // Pieces as they come, then exactly one terminal. Cancelling the call stops the model.
 export async function stream(options, signal) {
-  const client = connect(options.gateway)
-  const call = client.CompleteStream(requestOf(options, options.id, options.given[0]), callOptions(options))
+  const client = connect(options)
+  const call = client.CompleteStream(requestOf(options, options.id, options.given[0]), metadataOf(), callOptions(options))
   signal.addEventListener('abort', () => call.cancel())
   try {
     for await (const event of call) {
@@ -64,7 +74,7 @@ export async function stream(options, signal) {
 // For who does not hold the call. It ends in the terminal `failed`, reason `cancelled`.
 export async function cancel(options, signal) {
   const identity = { tenant: options.tenant, id: options.given[0] }
-  const reply = await unary(connect(options.gateway), 'Cancel', { identity }, new grpc.Metadata(), options, signal)
+  const reply = await unary(connect(options), 'Cancel', { identity }, metadataOf(), options, signal)
   console.log(reply.state)
   return 0
 }

@@ -5,18 +5,21 @@ python ask.py stream  "Where is my order?"       the same, piece by piece; Ctrl-
 python ask.py cancel  ID                         cancel a question that somebody else is asking
 python ask.py publish "Question" "Question"...   questions over Kafka, each answered once
 
-Exit status: 0 answered, 1 ended without an answer, 2 no end was seen.
+An API key is taken from TRIVIUM_KEY. Exit status: 0 answered, 1 ended without an answer, 2 no end was seen.
 """
 
 import argparse
 import asyncio
 import json
+import os
 import signal
 import sys
 import uuid
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
+from pathlib import Path
 
+import grpc
 from google.protobuf import json_format
 
 from trivium.client import GatewayError, KafkaClient, TriviumClient, request
@@ -31,7 +34,7 @@ ANSWERED, UNANSWERED, UNKNOWN = 0, 1, 2
 
 async def ask(options: argparse.Namespace) -> int:
     """One call, one terminal. A refused or failed request is a terminal too, not an error."""
-    async with TriviumClient(options.gateway, timeout_s=options.timeout) as mesh:
+    async with connected(options) as mesh:
         terminal = await mesh.complete(asked(options, options.id, options.question[0]), idempotent=options.durable)
     return show(terminal, options.json)
 
@@ -39,7 +42,7 @@ async def ask(options: argparse.Namespace) -> int:
 async def stream(options: argparse.Namespace) -> int:
     """Pieces as they come, then exactly one terminal. Leaving the stream early stops the model."""
     question = asked(options, options.id, options.question[0])
-    async with TriviumClient(options.gateway, timeout_s=options.timeout) as mesh, aclosing(mesh.stream(question)) as events:
+    async with connected(options) as mesh, aclosing(mesh.stream(question)) as events:
         async for event in events:
             if isinstance(event, Terminal):
                 return show(event, options.json, shown=True)
@@ -49,7 +52,7 @@ async def stream(options: argparse.Namespace) -> int:
 
 async def cancel(options: argparse.Namespace) -> int:
     """For who does not hold the call. It ends in the terminal `failed`, reason `cancelled`."""
-    async with TriviumClient(options.gateway, timeout_s=options.timeout) as mesh:
+    async with connected(options) as mesh:
         print(await mesh.cancel(Identity(options.tenant, options.question[0])))
     return ANSWERED
 
@@ -71,6 +74,13 @@ async def publish(options: argparse.Namespace) -> int:
     else:
         print("{published} published, {terminals} ended, {repeated} repetitions left out".format(**counts), file=sys.stderr)
     return worst
+
+
+def connected(options: argparse.Namespace) -> TriviumClient:
+    """In plain text, or over TLS to a gateway whose certificate the CA of --ca has signed."""
+    credentials = grpc.ssl_channel_credentials(options.ca.read_bytes()) if options.ca else None
+    key = os.environ.get("TRIVIUM_KEY", "")
+    return TriviumClient(options.gateway, timeout_s=options.timeout, key=key, credentials=credentials)
 
 
 def asked(options: argparse.Namespace, request_id: str, question: str) -> request_pb2.Request:
@@ -123,6 +133,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("command", choices=["ask", "stream", "cancel", "publish"])
     parser.add_argument("question", nargs="+", help="what to ask, quoted; for cancel, the id")
     parser.add_argument("--gateway", default="localhost:7300", metavar="HOST:PORT")
+    parser.add_argument("--ca", type=Path, metavar="FILE", help="the CA that signed its certificate; none: plain text")
     parser.add_argument("--kafka", default="localhost:9092", metavar="HOST:PORT", help="a Kafka broker (publish)")
     parser.add_argument("--replies", default="trivium.responses", help="the tenant's reply topic (publish)")
     parser.add_argument("--tenant", default="acme", help="who asks")
@@ -146,7 +157,7 @@ async def main() -> int:
     asyncio.get_running_loop().add_signal_handler(signal.SIGINT, task.cancel)
     try:
         return await task
-    except (TriviumError, TimeoutError, asyncio.CancelledError) as error:
+    except (TriviumError, TimeoutError, OSError, asyncio.CancelledError) as error:
         complain(error, options.json)
     return UNKNOWN
 

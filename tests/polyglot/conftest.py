@@ -38,7 +38,8 @@ def example(request: pytest.FixtureRequest) -> Example:
     try:
         return build(request.param)
     except CannotBuild as error:
-        pytest.fail(str(error), pytrace=False)
+        said = str(error)
+    pytest.fail(said, pytrace=False)
 
 
 @pytest.fixture(scope="session")

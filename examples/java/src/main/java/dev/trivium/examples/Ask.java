@@ -12,6 +12,7 @@ import picocli.CommandLine.Command;
     footer = {
       "",
       "Example: java -jar target/ask.jar stream --tenant acme --endpoint /auto \"What is never written to the cache?\"",
+      "An API key is taken from TRIVIUM_KEY.",
       "Every command has --help. Exit status: 0 answered, 1 ended without an answer, 2 no end was seen."
     })
 public final class Ask {

@@ -5,13 +5,17 @@ import dev.trivium.v1.CompletionEvent;
 import dev.trivium.v1.GatewayGrpc;
 import dev.trivium.v1.GatewayGrpc.GatewayBlockingStub;
 import dev.trivium.v1.Identity;
+import io.grpc.ChannelCredentials;
 import io.grpc.Context;
 import io.grpc.Grpc;
 import io.grpc.InsecureChannelCredentials;
 import io.grpc.ManagedChannel;
 import io.grpc.Metadata;
 import io.grpc.StatusRuntimeException;
+import io.grpc.TlsChannelCredentials;
 import io.grpc.stub.MetadataUtils;
+import java.io.File;
+import java.io.IOException;
 import java.util.Iterator;
 import java.util.concurrent.Callable;
 import java.util.concurrent.TimeUnit;
@@ -22,10 +26,14 @@ import picocli.CommandLine.Parameters;
 
 /** The commands that speak gRPC. */
 final class GrpcCommands {
-  private static final Metadata.Key<String> IDEMPOTENCY_KEY =
-      Metadata.Key.of("idempotency-key", Metadata.ASCII_STRING_MARSHALLER);
+  private static final Metadata.Key<String> IDEMPOTENCY_KEY = key("idempotency-key");
+  private static final Metadata.Key<String> AUTHORIZATION = key("authorization");
 
   private GrpcCommands() {}
+
+  private static Metadata.Key<String> key(String name) {
+    return Metadata.Key.of(name, Metadata.ASCII_STRING_MARSHALLER);
+  }
 
   /** What the three have in common: a channel, a deadline, and errors that say what was wrong. */
   abstract static class Call implements Callable<Integer> {
@@ -37,19 +45,37 @@ final class GrpcCommands {
     @Parameters(paramLabel = "QUESTION", description = "What to ask, quoted; for cancel, the id.")
     String argument;
 
+    @Option(names = "--ca", paramLabel = "FILE", description = "The CA that signed its certificate; none: plain text.")
+    File ca;
+
+    final Metadata metadata = new Metadata();
+
     abstract int call(GatewayBlockingStub stub);
 
     @Override
-    public Integer call() {
-      ManagedChannel channel = Grpc.newChannelBuilder(gateway, InsecureChannelCredentials.create()).build();
+    public Integer call() throws IOException {
+      String key = System.getenv("TRIVIUM_KEY");
+      if (key != null && !key.isEmpty()) {
+        metadata.put(AUTHORIZATION, "Bearer " + key);
+      }
+      ManagedChannel channel = Grpc.newChannelBuilder(gateway, trust()).build();
       try {
         // The deadline travels with the call: everything behind the gateway keeps to it. A call without one is refused.
-        return call(GatewayGrpc.newBlockingStub(channel).withDeadlineAfter(question.timeoutMs(), TimeUnit.MILLISECONDS));
+        return call(GatewayGrpc.newBlockingStub(channel)
+            .withInterceptors(MetadataUtils.newAttachHeadersInterceptor(metadata))
+            .withDeadlineAfter(question.timeoutMs(), TimeUnit.MILLISECONDS));
       } catch (StatusRuntimeException error) {
         throw new CallFailed(error, question.asJson);
       } finally {
         channel.shutdownNow();
       }
+    }
+
+    private ChannelCredentials trust() throws IOException {
+      if (ca == null) {
+        return InsecureChannelCredentials.create();
+      }
+      return TlsChannelCredentials.newBuilder().trustManager(ca).build();
     }
   }
 
@@ -61,12 +87,10 @@ final class GrpcCommands {
 
     @Override
     int call(GatewayBlockingStub stub) {
-      Metadata metadata = new Metadata();
       if (durable) {
         metadata.put(IDEMPOTENCY_KEY, question.id);
       }
-      GatewayBlockingStub told = stub.withInterceptors(MetadataUtils.newAttachHeadersInterceptor(metadata));
-      return Terminals.print(told.complete(question.request(question.id, argument)), question.asJson, false);
+      return Terminals.print(stub.complete(question.request(question.id, argument)), question.asJson, false);
     }
   }
 
