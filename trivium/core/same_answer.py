@@ -32,7 +32,7 @@ NEGATION_DECIDES: Final = 0.6
 
 FOREIGN_WORDS: Final = 2
 """Words outside the table that only one of two texts has; so many on each side, and less than half of the rest in common,
-are two subjects. Of 1,733 true pairs that pass the shipped bar this refuses four."""
+are two subjects. Of 2,937 written true pairs this refuses 27."""
 
 FULL_WITNESS: Final = math.log2(77)
 """Classes, as bits, from which the agreement of a classifier has its full weight."""
