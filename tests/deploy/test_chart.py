@@ -8,9 +8,10 @@ import pytest
 from jsonschema import Draft7Validator
 
 from tests.deploy.shipped import CHART, KNOWN, PORTS, PROCESSES, SECRETS, dockerfile, templates, values
+from trivium.core.errors import BadSetting
 from trivium.core.policy import Tier
 from trivium.kafka.topics import OUTCOMES, REQUESTS, lanes
-from trivium.settings import KafkaSettings
+from trivium.settings import GatewaySettings, KafkaSettings, read
 
 ALL = "\n".join(templates().values())
 SCHEMA = Draft7Validator(json.loads((CHART / "values.schema.json").read_text()))
@@ -50,6 +51,14 @@ def test_ports_are_those_of_the_settings() -> None:
 def test_replicas_follow_the_lag_of_the_topics_that_are_really_read() -> None:
     listed = {name: re.findall(r'"([^"]+)"', line) for name, line in re.findall(r'"(\w+)" \(list ([^)]*)\)', templates()["scaling.yaml"])}
     assert listed == {"router": [REQUESTS, OUTCOMES], **{tier.value: list(lanes(tier)) for tier in Tier}}
+
+
+def test_what_kubernetes_says_of_services_is_no_setting_of_ours() -> None:
+    """Why pods have enableServiceLinks: false; these variables come from services of the chart's own names."""
+    for name, value in (("TRIVIUM_GATEWAY_PORT", "tcp://10.0.0.1:7300"), ("TRIVIUM_CLOUD_SERVICE_HOST", "10.0.0.2")):
+        with pytest.raises(BadSetting):
+            read(GatewaySettings, {name: value})
+    assert "enableServiceLinks: false" in ALL
 
 
 def test_more_replicas_than_partitions_are_never_asked_for() -> None:

@@ -155,6 +155,9 @@ def test_prometheus_asks_every_process_and_grafana_asks_prometheus() -> None:
     assert looked_up["names"] == list(PROCESSES)
     assert str(looked_up["port"]) == "7390"
     assert set(PROCESSES) <= set(compose()["services"])
+    inside = yaml.safe_load((ROOT / "infra/prometheus/kubernetes.yml").read_text())["scrape_configs"][0]
+    assert inside["job_name"] == config["scrape_configs"][0]["job_name"] == "trivium"
+    assert [r["target_label"] for r in inside["relabel_configs"] if "target_label" in r] == ["service", "instance"]
     sources = yaml.safe_load((ROOT / "infra/grafana/provisioning/datasources/prometheus.yaml").read_text())["datasources"]
     known = {source["uid"]: source["url"] for source in sources}
     assert known["prometheus"] == "http://prometheus:9090"

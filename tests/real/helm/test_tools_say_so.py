@@ -20,7 +20,8 @@ def said(*command: str | Path) -> str:
 def test_prometheus_takes_the_rules_and_its_configuration() -> None:
     promtool = tool("promtool")
     assert "rules found" in said(promtool, "check", "rules", "infra/prometheus/alerts.yml")
-    said(promtool, "check", "config", "--syntax-only", "infra/prometheus/prometheus.yml")
+    for name in ("prometheus.yml", "kubernetes.yml"):
+        said(promtool, "check", "config", "--syntax-only", f"infra/prometheus/{name}")
 
 
 def test_alerts_fire_when_they_should_and_only_then() -> None:
