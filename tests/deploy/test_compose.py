@@ -19,6 +19,8 @@ from tests.deploy.shipped import (
     environment,
     image_environment,
 )
+from trivium.core.policy import Tier
+from trivium.policy import load
 from trivium.settings import ALL, read
 
 SERVICES = compose()["services"]
@@ -87,6 +89,14 @@ def test_a_gpu_and_the_real_cloud_are_a_matter_of_profiles_and_files() -> None:
     assert environment("finetuned", env_file("tgi"))["TRIVIUM_FINETUNED_URL"] == "http://tgi:8080"
     for name in ("vllm", "tgi"):
         assert SERVICES[name]["deploy"]["resources"]["reservations"]["devices"][0]["capabilities"] == ["gpu"]
+
+
+def test_vllm_answers_to_every_name_that_the_policy_uses() -> None:
+    """On the OpenAI wire an adapter is the model's name."""
+    command = SERVICES["vllm"]["command"]
+    served = set(command[command.index("--served-model-name") + 1 : command.index("--port")])
+    targets = [t for t in load(ROOT / "examples/support/policy.yaml").targets.values() if t.tier is Tier.FINETUNED]
+    assert {t.adapter or t.model for t in targets} <= served
 
 
 def test_no_secret_stands_in_it() -> None:
