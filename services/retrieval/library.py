@@ -77,6 +77,7 @@ class Library:
         self._now_ms = now_ms
         self._writing = asyncio.Lock()
         self._unsealed = 0
+        self._cold = False
         self._epochs: dict[tuple[str, str], int] = {}
 
     # --- search ------------------------------------------------------------------------------------------------
@@ -143,6 +144,9 @@ class Library:
         """Ends an ingest: what was written is searched fast from now on. Raises VendorFault."""
         async with self._writing:
             await self._seal()
+            cold, self._cold = self._cold, False
+        if cold:
+            await self._store.warm_up()
 
     async def announce_all(self) -> int:
         """Announces every document again, for a log that does not outlive the store. Returns how many."""
@@ -201,7 +205,7 @@ class Library:
     async def _seal(self) -> None:
         if self._unsealed:
             await self._store.flush()
-            self._unsealed = 0
+            self._unsealed, self._cold = 0, True
 
     def _next_epoch(self, name: Name) -> int:
         epoch = max(self._now_ms(), self._epochs.get(_corpus(name), 0) + 1)

@@ -25,6 +25,8 @@ from trivium.ports import Vector
 P = ParamSpec("P")
 T = TypeVar("T")
 
+_LOG = logging.getLogger(__name__)
+
 SEARCH_MS: Final = 5_000
 WRITE_MS: Final = 30_000
 CONNECT_MS: Final = 8_000
@@ -159,12 +161,15 @@ class Milvus:
     async def flush(self) -> None:
         """Seals what was written: Milvus Lite searches unsealed rows 20 times slower."""
         await self._run(lambda: self._client.flush(self.collection, timeout=WRITE_MS / 1000), WRITE_MS)
-        await self.warm_up()
 
     async def warm_up(self) -> None:
-        """One search for nobody, so that no caller is the one for whom Milvus Lite builds its indexes (0.1-0.6 s)."""
+        """One search for nobody, so that no caller is the one for whom Milvus Lite builds its indexes (0.1-0.6 s, and
+        seconds for 100,000 passages). That it takes too long is no fault: the indexes are there a little later."""
         vector = np.full(self._dimensions, self._dimensions**-0.5, dtype=np.float32)
-        await self._run(functools.partial(self._search, "", "", vector, "warm", 1), WRITE_MS)
+        try:
+            await self._run(functools.partial(self._search, "", "", vector, "warm", 1), WRITE_MS)
+        except VendorFault as error:
+            _LOG.warning("the indexes of %s are not built yet: %s", self.collection, error.fault.message)
 
     async def everything(self, collection: str) -> list[dict[str, Any]]:
         """All rows of another collection of ours without their vectors, for a new embedder."""
@@ -174,6 +179,7 @@ class Milvus:
     # --- in the pool's threads ---------------------------------------------------------------------------------
 
     async def _run(self, call: Callable[[], T], timeout_ms: int) -> T:
+        import grpc
         from pymilvus import MilvusException
 
         try:
@@ -181,6 +187,9 @@ class Milvus:
                 return await asyncio.get_running_loop().run_in_executor(self._pool, self._loaded, call)
         except TimeoutError:
             raise VendorFault(Fault(FaultKind.UNAVAILABLE, f"Milvus did not answer in {timeout_ms} ms")) from None
+        except grpc.RpcError as error:
+            # A search past its time leaves pymilvus as it came from the channel.
+            raise VendorFault(Fault(FaultKind.UNAVAILABLE, f"Milvus: {error.code().name}")) from error
         except MilvusException as error:
             raise VendorFault(Fault(FaultKind.UNAVAILABLE, f"Milvus: {_sentence(error)}")) from error
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from services.retrieval import milvus
 from services.retrieval.embedding import Local
 from services.retrieval.library import Library, State
 from services.retrieval.lite import LiteServer
@@ -45,6 +46,27 @@ async def _patiently(library: Library) -> tuple[Passage, ...]:
             return (await library.retrieve("acme", "help", QUESTION, 3, 600, 0.0)).passages
         except VendorFault:
             await asyncio.sleep(0.1)
+
+
+async def test_a_server_that_hangs_is_a_fault_in_time_and_is_used_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    embedding = Local(StaticEmbedder.load())
+    async with LiteServer(str(tmp_path / "lite.db")) as server:
+        store = Milvus(Place(server.uri, lanes=2), embedding.dimensions)
+        await store.connect()
+        await store.open("hours")
+        library = Library(store, embedding)
+        await library.ingest(NAME, "text", b"The shop opens at nine.")
+        monkeypatch.setattr(milvus, "SEARCH_MS", 300)
+        os.kill(server.pid, signal.SIGSTOP)
+        try:
+            with pytest.raises(VendorFault, match="Milvus: DEADLINE_EXCEEDED|did not answer in 300 ms"):
+                await library.retrieve("acme", "help", QUESTION, 3, 600, 0.0)
+            await store.warm_up()
+        finally:
+            os.kill(server.pid, signal.SIGCONT)
+        async with asyncio.timeout(20):
+            assert [one.text for one in await _patiently(library)] == ["The shop opens at nine."]
+        await store.close()
 
 
 async def test_a_folder_that_another_has_open_is_one_sentence(tmp_path: Path) -> None:

@@ -52,7 +52,8 @@ def trace(request_id: str, tenant: str | None, url: str | None, kafka: str | Non
     spans = fetch(tool.traces, terminal.trace_id)
     if as_json:
         print_records({"span": s.id, "parent": s.parent, "name": s.name, "service": s.service, "start_us": s.start_us,
-                       "duration_us": s.duration_us, "tags": s.tags} for s in spans)  # fmt: skip
+                       "duration_us": s.duration_us, "tags": s.tags,
+                       "links": [{"trace": trace, "span": span} for trace, span in s.links]} for s in spans)  # fmt: skip
     else:
         console().print(tree(terminal.trace_id, spans))
 

@@ -67,7 +67,7 @@ async def test_the_tool_follows_them_too(traced: TracedMesh) -> None:
 
 async def test_records_follow_the_messaging_conventions(traced: TracedMesh) -> None:
     terminal = await traced.by_kafka(endpoint="/classify", prompt="I forgot my password.", cache="bypass")
-    trace = await settled(traced, terminal, (names.SPAN_TERMINAL, 1))
+    trace = await settled(traced, terminal, (names.SPAN_TERMINAL, 1), (names.SPAN_WORK, 1), (names.SPAN_OUTCOME, 1))
     expected = {
         names.SPAN_PUBLISH: ("producer", "send", "trivium.requests", None),
         names.SPAN_ROUTE: ("consumer", "process", "trivium.requests", "trivium.router"),
@@ -86,7 +86,7 @@ async def test_records_follow_the_messaging_conventions(traced: TracedMesh) -> N
 
 
 async def test_through_the_log_what_follows_a_fault_links_to_it_and_the_fault_is_marked(traced: TracedMesh) -> None:
-    trace = await settled(traced, await traced.by_kafka(**BROKEN), (names.SPAN_WORK, 2), (names.SPAN_TERMINAL, 1))
+    trace = await settled(traced, await traced.by_kafka(**BROKEN), (names.SPAN_WORK, 2), (names.SPAN_CHAT, 2), (names.SPAN_TERMINAL, 1))
     first, second = sorted(trace.named(names.SPAN_WORK), key=lambda span: span.tags[names.ATTEMPT])
     (called,) = trace.named(names.SPAN_OUTCOME, **{names.ATTEMPT: 2})
     assert (error(first), error(second)) == ("unavailable", "")
@@ -100,7 +100,7 @@ async def test_through_the_log_what_follows_a_fault_links_to_it_and_the_fault_is
 
 async def test_through_the_gateway_too(traced: TracedMesh) -> None:
     for ask in (traced.by_grpc, traced.by_stream):
-        trace = await settled(traced, await ask(**BROKEN), (names.SPAN_ATTEMPT, 2), (names.SPAN_CHAT, 2))
+        trace = await settled(traced, await ask(**BROKEN), (names.SPAN_ATTEMPT, 2), (names.SPAN_GENERATE, 2), (names.SPAN_COMPLETE, 1))
         first, second = sorted(trace.named(names.SPAN_ATTEMPT), key=lambda span: span.start_us)
         assert second.links == ((trace.id, first.id),)
         assert (error(first), first.tags[names.VERDICT], first.tags[names.FAULT]) == ("unavailable", "fell_back", "unavailable")
@@ -117,8 +117,8 @@ async def test_through_the_gateway_too(traced: TracedMesh) -> None:
     ],
 )
 async def test_what_is_not_answered_is_marked_at_its_end(traced: TracedMesh, request_: dict[str, str], reason: str, attempts: int) -> None:
-    through_log = await settled(traced, await traced.by_kafka(**request_), (names.SPAN_TERMINAL, 1), (names.SPAN_WORK, attempts))
-    through_gateway = await settled(traced, await traced.by_grpc(**request_), (names.SPAN_COMPLETE, 1), (names.SPAN_ATTEMPT, attempts))
+    through_log = await settled(traced, await traced.by_kafka(**request_), (names.SPAN_TERMINAL, 1), (names.SPAN_CHAT, attempts))
+    through_gateway = await settled(traced, await traced.by_grpc(**request_), (names.SPAN_COMPLETE, 1), (names.SPAN_CHAT, attempts))
     for (span,) in (through_log.named(names.SPAN_TERMINAL), through_gateway.named(names.SPAN_COMPLETE)):
         assert (error(span), span.tags[names.REASON]) == (reason, reason)
     for trace in (through_log, through_gateway):
@@ -136,7 +136,8 @@ async def test_a_tier_that_is_silent_leaves_one_whole_trace(traced: TracedMesh) 
     finally:
         part.send_signal(signal.SIGCONT)
     assert [attempt.verdict.value for attempt in terminal.attempts] == ["fell_back", "accepted"]
-    trace = await settled(traced, terminal, (names.SPAN_TERMINAL, 1))
+    trace = await traced.trace(terminal, lambda seen: bool(seen.named(names.SPAN_WORK, **{names.ATTEMPT: 2})))
+    assert trace.orphans == []
     (called,) = trace.named(names.SPAN_OUTCOME, **{names.ATTEMPT: 2})
     assert called.tags[names.VERDICT] == "fell_back"
     (work,) = trace.named(names.SPAN_WORK, **{names.ATTEMPT: 2})
@@ -153,7 +154,7 @@ async def test_no_text_of_a_request_is_in_a_span(traced: TracedMesh) -> None:
 
 async def test_the_command_line_shows_it(traced: TracedMesh) -> None:
     terminal = await traced.by_kafka(**BROKEN)
-    await settled(traced, terminal, (names.SPAN_TERMINAL, 1))
+    await settled(traced, terminal, (names.SPAN_TERMINAL, 1), (names.SPAN_WORK, 2), (names.SPAN_CHAT, 2), (names.SPAN_PUBLISH, 1))
     said = await traced.mesh.trivium("trace", terminal.identity.id)
     assert said.status == 0, said.err
     assert said.out.startswith(f"trace {terminal.trace_id}: 9 spans")
@@ -162,6 +163,7 @@ async def test_the_command_line_shows_it(traced: TracedMesh) -> None:
     assert "its parent is missing" not in said.out
     as_json = await traced.mesh.trivium("trace", terminal.identity.id, "--json")
     assert len(as_json.lines) == 9
+    assert [len(line["links"]) for line in as_json.lines if line["tags"].get(names.ATTEMPT) == 2 and line["name"] == names.SPAN_WORK] == [1]
     assert {line["service"] for line in as_json.lines} == {"product", "trivium-router", "trivium-finetuned", "trivium-cloud"}
     unknown = await traced.mesh.trivium("trace", terminal.identity.id, "--traces", "http://127.0.0.1:9")
     assert (unknown.status, unknown.err.count("\n")) == (2, 1)
