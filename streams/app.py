@@ -16,6 +16,7 @@ from streams.resources import Knowledge
 from streams.transport import AppOptions, build_app
 from streams.worker import Crew, CrewBoot, WorkerOptions, agent_of
 from trivium.core.errors import TriviumError
+from trivium.kafka.claim import static_name
 from trivium.kafka.security import read_kafka
 from trivium.policy import PolicyFile
 from trivium.process import Process
@@ -28,7 +29,7 @@ def make(process: Process, under_faust: bool = False) -> tuple[faust.App, Crew]:
     app = build_app(
         AppOptions(
             bootstrap=kafka.bootstrap,
-            instance_id=process.settings.instance,
+            instance_id=static_name(kafka, process.settings.instance),
             fetch_max_wait_ms=kafka.fetch_max_wait_ms,
             session_timeout_ms=kafka.session_timeout_ms,
             heartbeat_ms=kafka.heartbeat_ms,

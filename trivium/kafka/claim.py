@@ -5,8 +5,10 @@ from typing import Protocol
 
 from aiokafka import TopicPartition
 
+from trivium.core.errors import BadSetting
 from trivium.kafka.floor import Floor
 from trivium.kafka.record import Delivered
+from trivium.settings import KafkaSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,17 @@ class GroupOptions:
     start_timeout_ms: int = 8_000
     commit_timeout_ms: int = 3_000
     stop_timeout_ms: int = 5_000
+
+
+def static_name(kafka: KafkaSettings, instance: str) -> str:
+    """The static member's name of this process, or empty. BadSetting when it has to have one and has no name.
+
+    A static member that leaves says nothing: its partitions wait for the session timeout, unless one of the same name
+    comes back first. So it is asked for, and never follows from a name alone: those of a Deployment's pods never return.
+    """
+    if kafka.static_member and not instance:
+        raise BadSetting("TRIVIUM_STATIC_MEMBER needs TRIVIUM_INSTANCE, a name that this process has after every restart")
+    return instance if kafka.static_member else ""
 
 
 class LaneOwner(Protocol):

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Final
 
 from trivium.core.policy import Tier
-from trivium.kafka.claim import GroupOptions
+from trivium.kafka.claim import GroupOptions, static_name
 from trivium.kafka.outbox import Outbox
 from trivium.kafka.producer import Producer, ProducerOptions
 from trivium.kafka.reader import ReaderOptions
@@ -85,6 +85,7 @@ def _producing(process: Process, kafka: KafkaSettings) -> ProducerOptions:
 def _working(process: Process, kafka: KafkaSettings) -> WorkerOptions:
     group = GroupOptions(
         client_id=process.instance,
+        instance_id=static_name(kafka, process.settings.instance) or None,
         fetch_max_wait_ms=kafka.fetch_max_wait_ms,
         session_timeout_ms=kafka.session_timeout_ms,
         heartbeat_ms=kafka.heartbeat_ms,

@@ -167,7 +167,8 @@ class Crowd:
 @asynccontextmanager
 async def crowd(bootstrap: str, folder: Path, environ: Mapping[str, str] = QUICK) -> AsyncIterator[Crowd]:
     """A mesh on a real Kafka, with documents, ready for more."""
-    options = MeshOptions(data=folder / "mesh", kafka=bootstrap, traces=False, environ=environ)
+    own = {name: {"TRIVIUM_INSTANCE": f"{name}-first"} for name in ("router", "gateway", "finetuned", "retrieval", "cloud")}
+    options = MeshOptions(data=folder / "mesh", kafka=bootstrap, traces=False, environ=environ, part_environ=own)
     async with LocalMesh(options) as mesh:
         one = Crowd(mesh, folder)
         try:

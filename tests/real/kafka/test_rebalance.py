@@ -65,3 +65,21 @@ def _worked(metrics: str) -> float:
     """Terminals of a router, or calls of a tier."""
     names = ("trivium_terminals_total", "trivium_attempts_total")
     return sum(float(line.rsplit(" ", 1)[1]) for line in metrics.splitlines() if line.startswith(names))
+
+
+async def test_a_static_member_that_comes_back_in_time_takes_its_partitions_without_a_rebalance(cluster: Cluster, tmp_path: Path) -> None:
+    await make_topics(cluster.bootstrap)
+    static = {"TRIVIUM_STATIC_MEMBER": "true", "TRIVIUM_SESSION_TIMEOUT_MS": "20000"}
+    async with crowd(cluster.bootstrap, tmp_path, environ=static) as mesh:
+        for name, module in (("router-2", "streams"), ("finetuned-2", "services.finetuned")):
+            await mesh.join(name, module, TRIVIUM_INSTANCE=f"{name}-stays")
+        async with loading(cluster.bootstrap, RATE) as load:
+            await load.until(100)
+            for name in ("router-2", "finetuned-2"):
+                await mesh.kill(name)
+            await mesh.join("router-2b", "streams", TRIVIUM_INSTANCE="router-2-stays")
+            await mesh.join("finetuned-2b", "services.finetuned", TRIVIUM_INSTANCE="finetuned-2-stays")
+            await load.until(150)
+    load.check()
+    print(f"{load.sent} requests, slowest {load.slowest_ms} ms")
+    assert len(await terminals_in_log(cluster.bootstrap, load.prefix)) == load.sent
