@@ -1,5 +1,6 @@
 """infra/docker/Dockerfile against the repository: what it copies, installs and starts is there."""
 
+import asyncio
 import fnmatch
 import importlib.util
 import json
@@ -128,9 +129,8 @@ async def test_the_check_says_what_the_operations_port_says(monkeypatch: pytest.
     command = [sys.executable, healthy.__file__]
 
     async def asked() -> int:
-        import asyncio
-
-        done = await asyncio.to_thread(subprocess.run, command, env={"TRIVIUM_OPS_PORT": port}, capture_output=True, timeout=20, check=False)
+        environ = {"TRIVIUM_OPS_PORT": port}
+        done = await asyncio.to_thread(subprocess.run, command, env=environ, capture_output=True, timeout=20, check=False)
         return done.returncode
 
     assert await asked() == 0
