@@ -68,18 +68,17 @@ func readFromHere(ctx context.Context, client *kgo.Client, topic string) error {
 }
 
 // record: the key is the identity, so that all of a request has one home; the header says how the value is written, and
-// the answer comes in the same form.
+// the answer comes in the same form. With an API key in the environment it is signed.
 func record(request *pb.Request) (*kgo.Record, error) {
 	value, err := proto.Marshal(request)
-	return &kgo.Record{
-		Topic: requests,
-		Key:   []byte(request.Tenant + "/" + request.Id),
-		Value: value,
-		Headers: []kgo.RecordHeader{
-			{Key: "content-type", Value: []byte("application/protobuf")},
-			{Key: "schema", Value: []byte("trivium.v1.Request")},
-		},
-	}, err
+	headers := []kgo.RecordHeader{
+		{Key: "content-type", Value: []byte("application/protobuf")},
+		{Key: "schema", Value: []byte("trivium.v1.Request")},
+	}
+	if key := os.Getenv("TRIVIUM_KEY"); key != "" {
+		headers = append(headers, kgo.RecordHeader{Key: "trivium-signature", Value: []byte(signature(key, request, value))})
+	}
+	return &kgo.Record{Topic: requests, Key: []byte(request.Tenant + "/" + request.Id), Value: value, Headers: headers}, err
 }
 
 // replies takes the first terminal of each identity. A crash in the mesh may write one twice; the first counts.

@@ -1,4 +1,5 @@
 import { Kafka, Partitioners, logLevel } from 'kafkajs'
+import { signature } from './signature.js'
 import { ANSWERED, printTerminal, requestOf } from './terminal.js'
 
 const REQUESTS = 'trivium.requests'
@@ -45,15 +46,19 @@ async function send(kafka, requests) {
     await producer.connect()
     await producer.send({
       topic: REQUESTS,
-      messages: requests.map((request) => ({
-        key: keyOf(request),
-        value: JSON.stringify(request),
-        headers: { 'content-type': 'application/json', schema: 'trivium.v1.Request' }
-      }))
+      messages: requests.map(recordOf)
     })
   } finally {
     await producer.disconnect()
   }
+}
+
+function recordOf(request) {
+  const value = JSON.stringify(request)
+  const headers = { 'content-type': 'application/json', schema: 'trivium.v1.Request' }
+  const apiKey = process.env.TRIVIUM_KEY
+  if (apiKey) headers['trivium-signature'] = signature(apiKey, request, value)
+  return { key: keyOf(request), value, headers }
 }
 
 const keyOf = ({ tenant, id }) => `${tenant}/${id}`

@@ -23,6 +23,7 @@ import grpc
 from google.protobuf import json_format
 
 from trivium.client import GatewayError, KafkaClient, TriviumClient, request
+from trivium.client.kafka_client import KafkaClientOptions
 from trivium.codec import terminal_to
 from trivium.core.errors import BadRequest, TriviumError
 from trivium.core.outcome import Terminal, TerminalKind
@@ -58,9 +59,10 @@ async def cancel(options: argparse.Namespace) -> int:
 
 
 async def publish(options: argparse.Namespace) -> int:
-    """The client finds each request's home, reads the replies from now on, and gives the first terminal of each."""
-    worst = ANSWERED
-    async with KafkaClient(options.kafka, options.tenant, options.replies) as mesh:
+    """The client finds each request's home, reads the replies from now on, and gives the first terminal of each. With an
+    API key it signs what it publishes."""
+    worst, signing = ANSWERED, KafkaClientOptions(key=os.environ.get("TRIVIUM_KEY", ""))
+    async with KafkaClient(options.kafka, options.tenant, options.replies, options=signing) as mesh:
         timeout_ms = int(options.timeout * 1000) + 5_000
         pending = [
             await mesh.publish(asked(options, f"{options.id}-{number}", question), timeout_ms=timeout_ms)

@@ -2,11 +2,7 @@
 
 The real one is `--broker=HOST:PORT`; without it, one is fetched and started for the run."""
 
-import json
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 from typing import Final
 
 import pytest
@@ -14,6 +10,7 @@ import pytest_asyncio
 
 from tests.integration.mesh.running import RunningMesh, running_mesh
 from tests.polyglot.building import LANGUAGES, CannotBuild, Example, build
+from tests.polyglot.real_kafka import real_kafka
 
 EMBEDDED: Final = "embedded"
 KAFKA: Final = "kafka"
@@ -48,14 +45,8 @@ def kafka(real_broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     if real_broker:
         yield real_broker
         return
-    data = ("--data", str(tmp_path_factory.mktemp("kafka")))
-    started = _infra("start", *data, "--port", "0", "--json")
-    if started.returncode:
-        pytest.fail(f"no Kafka could be started: {started.stderr.strip().splitlines()[-1:]}", pytrace=False)
-    try:
-        yield str(json.loads(started.stdout.splitlines()[-1])["bootstrap"])
-    finally:
-        _infra("stop", *data)
+    with real_kafka(tmp_path_factory.mktemp("kafka")) as bootstrap:
+        yield bootstrap
 
 
 @pytest.fixture(scope="session", params=[EMBEDDED, KAFKA])
@@ -77,8 +68,3 @@ async def mesh(shared: RunningMesh) -> AsyncIterator[RunningMesh]:
     for standin in ("model", "cloud"):
         await shared.control(standin, clear=True, ttft_ms=0, tpot_ms=0)
     shared.local.check()
-
-
-def _infra(*arguments: str) -> "subprocess.CompletedProcess[str]":
-    command = (sys.executable, "-m", "infra.kafka", *arguments)
-    return subprocess.run(command, text=True, capture_output=True, timeout=600, check=False, cwd=Path(__file__).parents[2])

@@ -27,7 +27,7 @@ async def test_a_question_is_answered(mesh: RunningMesh, example: Example) -> No
 
 
 async def test_the_pieces_of_a_stream_are_its_answer(mesh: RunningMesh, example: Example) -> None:
-    await mesh.control("model", tpot_ms=5)
+    await mesh.control("model", tpot_ms=50)
     said = await run(example, *call(mesh, example, "stream"), "--endpoint", "/account", question(new_id()))
     *pieces, terminal = said.lines
     assert (said.status, terminal["kind"]) == (0, "answered"), said

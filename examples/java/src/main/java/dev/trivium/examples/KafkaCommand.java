@@ -103,14 +103,21 @@ final class KafkaCommand implements Callable<Integer> {
 
   /**
    * The key is the identity, and Kafka's own partitioner takes murmur2 of it: all of a request has one home. The header
-   * says how the value is written, and the answer comes in the same form.
+   * says how the value is written, and the answer comes in the same form. With an API key in the environment it is signed.
    */
   private static ProducerRecord<String, byte[]> record(Request request) {
     var record = new ProducerRecord<>(REQUESTS, request.getTenant() + "/" + request.getId(), request.toByteArray());
-    record.headers()
-        .add("content-type", "application/protobuf".getBytes(StandardCharsets.US_ASCII))
-        .add("schema", "trivium.v1.Request".getBytes(StandardCharsets.US_ASCII));
+    add(record, "content-type", "application/protobuf");
+    add(record, "schema", "trivium.v1.Request");
+    String apiKey = System.getenv("TRIVIUM_KEY");
+    if (apiKey != null && !apiKey.isEmpty()) {
+      add(record, "trivium-signature", Signature.of(apiKey, request, record.value()));
+    }
     return record;
+  }
+
+  private static void add(ProducerRecord<String, byte[]> record, String header, String text) {
+    record.headers().add(header, text.getBytes(StandardCharsets.US_ASCII));
   }
 
   /** Takes the first terminal of each identity. A crash in the mesh may write one twice; the first counts. */
