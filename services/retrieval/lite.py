@@ -12,7 +12,7 @@ from trivium.core.errors import Unreachable
 
 _LOG = logging.getLogger(__name__)
 
-START_S = 15.0
+START_S = 25.0
 STOP_S = 5.0
 RESTART_PAUSE_S = 1.0
 
