@@ -1,5 +1,6 @@
 """gRPC over TLS and mutual TLS: who is spoken to, who is not, and what is said."""
 
+import asyncio
 import logging
 import shutil
 import time
@@ -127,6 +128,26 @@ async def test_what_went_wrong_in_a_handshake_is_told(pki: Path, authority: trus
         assert await told(address, client) == "its certificate is for another host name"
     async with serving({}) as address:
         assert await told(address, client) == "it speaks plain text, not TLS"
+
+
+async def test_a_slow_handshake_is_waited_for(pki: Path) -> None:
+    """A round trip to another region, or a machine that is busy."""
+    async with serving(settings(pki, "server")) as address:
+        host, _, port = address.partition(":")
+
+        async def relay(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+            while data := await source.read(65_536):
+                await asyncio.sleep(0.15)
+                sink.write(data)
+            sink.close()
+
+        async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            far_reader, far_writer = await asyncio.open_connection(host, int(port))
+            await asyncio.gather(relay(reader, far_writer), relay(far_reader, writer), return_exceptions=True)
+
+        async with await asyncio.start_server(accept, "127.0.0.1", 0) as far:
+            there = f"127.0.0.1:{far.sockets[0].getsockname()[1]}"
+            assert await called(there, read_dial({"TRIVIUM_TLS_CA": str(pki / "ca.pem")})) == "ok"
 
 
 async def test_the_gateway_calls_its_tiers_with_a_new_certificate(pki: Path, caplog: pytest.LogCaptureFixture) -> None:

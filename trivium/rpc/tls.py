@@ -30,6 +30,7 @@ _TROUBLES: Final = {
     "CERTIFICATE_VERIFY_FAILED": "its certificate is not signed by the CA that this caller trusts",
     "WRONG_VERSION_NUMBER": "it speaks plain text, not TLS",
 }
+_CLOSED: Final = ("Socket closed", "Connection reset", "Endpoint closing", "Broken pipe")
 _LOOK_S: Final = 1.0
 _SOON_MS: Final = 7 * 86_400_000
 
@@ -82,7 +83,7 @@ def handshake_trouble(details: str, dial: Dial) -> str:
     for words, why in _TROUBLES.items():
         if words in details:
             return why
-    if dial.credentials is not None and "Socket closed" in details:
+    if dial.credentials is not None and any(words in details for words in _CLOSED):
         return "it closed the connection in the handshake: it may not take this caller's certificate, or asks for one"
     return ""
 
