@@ -1,6 +1,7 @@
 """gRPC over TLS and mutual TLS: who is spoken to, who is not, and what is said."""
 
 import asyncio
+import contextlib
 import logging
 import shutil
 import time
@@ -136,18 +137,26 @@ async def test_a_slow_handshake_is_waited_for(pki: Path) -> None:
         host, _, port = address.partition(":")
 
         async def relay(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-            while data := await source.read(65_536):
-                await asyncio.sleep(0.15)
-                sink.write(data)
-            sink.close()
+            with contextlib.suppress(OSError):
+                while data := await source.read(65_536):
+                    await asyncio.sleep(0.15)
+                    sink.write(data)
+                sink.close()
+                await sink.wait_closed()
 
         async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            task = asyncio.current_task()
+            assert task is not None
+            open_ones.append(task)
             far_reader, far_writer = await asyncio.open_connection(host, int(port))
-            await asyncio.gather(relay(reader, far_writer), relay(far_reader, writer), return_exceptions=True)
+            await asyncio.gather(relay(reader, far_writer), relay(far_reader, writer))
 
+        open_ones: list[asyncio.Task[None]] = []
         async with await asyncio.start_server(accept, "127.0.0.1", 0) as far:
             there = f"127.0.0.1:{far.sockets[0].getsockname()[1]}"
-            assert await called(there, read_dial({"TRIVIUM_TLS_CA": str(pki / "ca.pem")})) == "ok"
+            said = await called(there, read_dial({"TRIVIUM_TLS_CA": str(pki / "ca.pem")}))
+            await asyncio.gather(*open_ones)
+        assert said == "ok"
 
 
 async def test_the_gateway_calls_its_tiers_with_a_new_certificate(pki: Path, caplog: pytest.LogCaptureFixture) -> None:
