@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator
 
 import pytest
+from aiokafka import AIOKafkaProducer
 
 from infra.broker import EmbeddedBroker
 from trivium.core.errors import Unreachable
@@ -151,3 +152,15 @@ async def test_a_record_that_a_view_cannot_take_does_not_stop_it(broker: Embedde
     async with Tail(broker.bootstrap, "log", choosy) as view:
         assert await view.wait_caught_up(10_000)
     assert sorted(seen) == [0, 1, 2, 4, 5, 6, 7]
+
+
+async def test_a_header_without_a_value_is_an_empty_one(broker: EmbeddedBroker) -> None:
+    producer = AIOKafkaProducer(bootstrap_servers=broker.bootstrap)
+    await producer.start()
+    try:
+        await producer.send_and_wait("log", b"v", partition=0, headers=[("a", None), ("b", b"c")])
+    finally:
+        await producer.stop()
+    until = await end_offsets(broker.bootstrap, "log")
+    [record] = [record async for record in read_tail(broker.bootstrap, "log", 0, until)]
+    assert record.headers == (("a", b""), ("b", b"c"))

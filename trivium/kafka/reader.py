@@ -43,10 +43,13 @@ class ReaderOptions:
 
 
 def delivered(record: ConsumerRecord) -> Delivered:
-    """aiokafka's record as ours."""
-    return Delivered(
-        record.topic, record.partition, record.offset, record.timestamp, record.key, record.value, record.headers
-    )
+    """aiokafka's record as ours. Kafka knows headers without a value; here they are empty."""
+    headers = record.headers
+    for _, value in headers:
+        if value is None:
+            headers = tuple((name, content or b"") for name, content in headers)
+            break
+    return Delivered(record.topic, record.partition, record.offset, record.timestamp, record.key, record.value, headers)
 
 
 @asynccontextmanager

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 import pytest_asyncio
+from aiokafka import AIOKafkaProducer
 from cloudevents.core.bindings.kafka import KafkaMessage, from_kafka_event, to_binary_event, to_structured_event
 from cloudevents.core.v1.event import CloudEvent
 
@@ -87,3 +88,19 @@ async def test_an_event_that_cannot_be_opened_is_put_aside(mesh: RunningMesh) ->
     letter = await mesh.letters.until(lambda letter: name.encode() in letter.value)
     assert (letter.reason.code, letter.reason.field) == ("undecodable", "content-type")
     assert "one event a record" in letter.reason.hint
+
+
+async def test_headers_without_a_value_are_empty_ones(mesh: RunningMesh) -> None:
+    """Kafka allows them. What cannot be read is put aside with all of its headers, and the next record is carried."""
+    name = new_id()
+    producer = AIOKafkaProducer(bootstrap_servers=mesh.local.addresses.kafka)
+    await producer.start()
+    try:
+        headers = [("ce_id", None), ("content-type", b"application/json"), ("traceparent", None)]
+        await producer.send_and_wait(REQUESTS, f"{name} is no JSON".encode(), headers=headers)
+    finally:
+        await producer.stop()
+    letter = await mesh.letters.until(lambda letter: name.encode() in letter.value)
+    assert (letter.reason.code, letter.reason.field) == ("missing_field", "ce_specversion")
+    assert dict(letter.headers) == {"ce_id": "", "content-type": "application/json", "traceparent": ""}
+    assert (await mesh.by_kafka(prompt="Where is my order?", endpoint="/classify")).kind is TerminalKind.ANSWERED
