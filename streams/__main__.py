@@ -7,6 +7,7 @@ import uvloop
 
 from streams.app import make
 from trivium.kafka.security import read_kafka
+from trivium.kafka.topics import OUTCOMES, REQUESTS
 from trivium.kafka.waiting import await_broker
 from trivium.process import Process, run
 from trivium.settings import KafkaSettings, KeySettings, RouterSettings
@@ -20,7 +21,7 @@ async def main(process: Process) -> None:
     app, crew = make(process)
     stopping = asyncio.create_task(process.stopping.wait(), name="stopping")
     try:
-        if not await await_broker(read_kafka(process.environ), process.stopping):
+        if not await await_broker(read_kafka(process.environ), process.stopping, (REQUESTS, OUTCOMES)):
             return
         await crew.check()
         await app.start()

@@ -124,7 +124,7 @@ class Crew(Service):
     async def _connect(self) -> None:
         try:
             if self._options.under_faust:
-                await await_broker(self._options.kafka, self._process.stopping)
+                await await_broker(self._options.kafka, self._process.stopping, (REQUESTS, OUTCOMES))
             await self._producer.start()
         except Unreachable as error:
             if not self._options.under_faust:

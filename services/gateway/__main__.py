@@ -21,6 +21,7 @@ from trivium.kafka.producer import Producer, ProducerOptions
 from trivium.kafka.reader import ReaderOptions
 from trivium.kafka.security import read_kafka
 from trivium.kafka.signature import Signatures, open_signatures
+from trivium.kafka.topics import REQUESTS
 from trivium.kafka.waiting import await_broker
 from trivium.policy import PolicyFile
 from trivium.process import Process, run
@@ -48,7 +49,7 @@ async def main(process: Process) -> None:
         await supervise(process, settings.port, settings.processes)
         return
     policies = PolicyFile(process.settings.policy)
-    if not await await_broker(kafka, process.stopping):
+    if not await await_broker(kafka, process.stopping, (REQUESTS,)):
         return
     async with AsyncExitStack() as stack:
         producer = await stack.enter_async_context(Producer(kafka.bootstrap, _producing(process, kafka)))

@@ -11,6 +11,7 @@ from trivium.kafka.claim import GroupOptions, static_name
 from trivium.kafka.outbox import Outbox
 from trivium.kafka.producer import Producer, ProducerOptions
 from trivium.kafka.reader import ReaderOptions
+from trivium.kafka.topics import lanes
 from trivium.kafka.waiting import await_broker
 from trivium.ports import Generator
 from trivium.process import Process
@@ -51,7 +52,7 @@ async def run_tier(
         tier, generator, process.instance, process.metrics, Slots(settings.slots), process.settings.capture_prompts
     )
     writer = Writer(tier, process.instance, kafka.partitions, kafka.max_message_bytes)
-    if not await await_broker(kafka, process.stopping):
+    if not await await_broker(kafka, process.stopping, lanes(tier) if settings.kafka_worker else ()):
         return
     async with AsyncExitStack() as stack:
         producer = await stack.enter_async_context(Producer(kafka.bootstrap, _producing(process, kafka)))

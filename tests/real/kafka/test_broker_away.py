@@ -6,6 +6,7 @@ from pathlib import Path
 
 from infra.kafka.cluster import Cluster
 from infra.local import LocalMesh
+from tests.real.kafka.conftest import Make
 from tests.real.kafka.load import QUICK, Crowd, crowd, loading, make_topics, terminals_in_log, until_said
 from trivium.client import KafkaClient, request
 
@@ -39,7 +40,25 @@ async def _start_once_all_wait(cluster: Cluster, folder: Path) -> None:
     await asyncio.to_thread(cluster.start, 512, silent)
 
 
+async def test_a_mesh_that_starts_before_its_topics_waits_for_them(make_cluster: Make, tmp_path: Path) -> None:
+    bare = make_cluster()
+    made = asyncio.create_task(_make_topics_once_all_wait(bare, tmp_path))
+    async with crowd(bare.bootstrap, tmp_path) as mesh:
+        await made
+        async with KafkaClient(bare.bootstrap, "acme") as client:
+            terminal = await client.ask(request("acme", "Where is my parcel?", endpoint="/classify"), timeout_ms=30_000)
+        assert terminal.kind.value == "answered"
+        mesh.mesh.check()
+
+
+async def _make_topics_once_all_wait(cluster: Cluster, folder: Path) -> None:
+    for name in PARTS:
+        await until_said(folder / "mesh" / "logs" / f"{name}.log", "(`trivium topics --create` makes them); waiting")
+    await make_topics(cluster.bootstrap)
+
+
 async def test_a_process_that_waits_leaves_when_told(cluster: Cluster, tmp_path: Path) -> None:
+    await make_topics(cluster.bootstrap)
     async with crowd(cluster.bootstrap, tmp_path) as mesh:
         for name, module in (("router-2", "streams"), ("cloud-2", "services.cloud"), ("gateway-2", "services.gateway")):
             joining = asyncio.create_task(mesh.join(name, module, TRIVIUM_KAFKA="127.0.0.1:1"))
@@ -49,6 +68,7 @@ async def test_a_process_that_waits_leaves_when_told(cluster: Cluster, tmp_path:
 
 
 async def test_a_broker_that_is_killed_and_comes_back_under_load_loses_nothing(cluster: Cluster, tmp_path: Path) -> None:
+    await make_topics(cluster.bootstrap)
     async with crowd(cluster.bootstrap, tmp_path, environ=QUICK) as mesh, loading(cluster.bootstrap, 15.0) as load:
         await load.until(60)
         pids = _pids(mesh)
