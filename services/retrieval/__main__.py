@@ -16,6 +16,7 @@ from trivium.core.policy import Tier
 from trivium.embed.remote import RemoteEmbedder
 from trivium.kafka.producer import Producer, ProducerOptions
 from trivium.kafka.security import read_kafka
+from trivium.kafka.topics import DOCUMENTS
 from trivium.kafka.waiting import await_broker
 from trivium.process import Process, run
 from trivium.rpc.channels import channel
@@ -38,7 +39,7 @@ async def main(process: Process) -> None:
     if tier.processes > 1 and process.worker is None:
         await supervise(process, settings.port, tier.processes)
         return
-    if not await await_broker(kafka, process.stopping):
+    if not await await_broker(kafka, process.stopping, (DOCUMENTS,)):
         return
     async with AsyncExitStack() as stack:
         library = await stack.enter_async_context(_library(process, settings, kafka))
