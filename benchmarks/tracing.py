@@ -5,8 +5,8 @@
 Four whole meshes stand beside each other on this machine and differ in TRIVIUM_OTLP alone: none; a real Jaeger; a port
 where nobody listens (dead); a port that takes connections and never says a word (silent). The same requests go through
 both doors of each in turn, round after round in another order, so that whatever else the machine does hits all alike.
-Printed are p50 and p99 with few requests in flight, requests a second with many, and their ratio to what the mesh
-without traces gave in the same round.
+Printed are p50 and p99 with few requests in flight, requests a second and the mesh's processor time for one request with
+many, and their ratio to what the mesh without traces gave in the same round.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from benchmarks.shared_data import progress
 from infra.background import ServerFailed, end
 from infra.jaeger.server import Ports, start
 from infra.local import LocalMesh, MeshOptions, free_ports
-from infra.part import PartFailed
+from infra.part import PartFailed, family_cpu_s
 from trivium.client import KafkaClient, TriviumClient
 from trivium.core.outcome import Terminal, TerminalKind
 from trivium.v1.request_pb2 import Request
@@ -39,6 +39,7 @@ FEW: Final = 4
 MANY: Final = 64
 TIMEOUT_S: Final = 60.0
 OFF: Final = "none"
+WAYS: Final = ("jaeger", "dead", "silent")
 SEED: Final = 7
 
 Ask = Callable[[Request], Awaitable[Terminal]]
@@ -50,6 +51,8 @@ class Measured:
 
     times: dict[tuple[str, str], list[list[float]]] = field(default_factory=lambda: defaultdict(list))
     rates: dict[tuple[str, str], list[float]] = field(default_factory=lambda: defaultdict(list))
+    cpu_ms: dict[tuple[str, str], list[float]] = field(default_factory=lambda: defaultdict(list))
+    """Processor time of the mesh for one request with many in flight."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,11 @@ class Mesh:
 
     traces: str
     doors: dict[str, Ask]
+    pids: tuple[int, ...]
+
+    def cpu_s(self) -> float:
+        """Processor time that its processes have used so far."""
+        return sum(map(family_cpu_s, self.pids))
 
 
 async def main(asked: argparse.Namespace) -> None:
@@ -65,7 +73,7 @@ async def main(asked: argparse.Namespace) -> None:
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="trivium-tracing-")))
         running: dict[str, LocalMesh] = {}
-        for traces, otlp in _endpoints(stack, folder, asked.otlp).items():
+        for traces, otlp in _endpoints(stack, folder, asked).items():
             progress(f"starting the mesh with traces: {traces} {otlp}")
             options = MeshOptions(data=folder / traces, traces=False, environ={"TRIVIUM_OTLP": otlp})
             running[traces] = await stack.enter_async_context(LocalMesh(options))
@@ -75,22 +83,25 @@ async def main(asked: argparse.Namespace) -> None:
     _print(measured, asked.json)
 
 
-def _endpoints(stack: AsyncExitStack, folder: Path, given: str) -> dict[str, str]:
+def _endpoints(stack: AsyncExitStack, folder: Path, asked: argparse.Namespace) -> dict[str, str]:
+    given = asked.otlp
     (dead,) = free_ports(1)
     silent = stack.enter_context(socket.socket())
     silent.bind(("127.0.0.1", 0))
     silent.listen(64)
-    if not given:
+    if not given and "jaeger" in asked.only:
         otlp, query = free_ports(2)
         given = start(Ports(otlp, query), progress, run=folder / "run").addresses["TRIVIUM_OTLP"]
         stack.callback(end, folder / "run")
-    return {OFF: "", "jaeger": given, "dead": f"http://127.0.0.1:{dead}", "silent": f"http://127.0.0.1:{silent.getsockname()[1]}"}
+    ways = {"jaeger": given, "dead": f"http://127.0.0.1:{dead}", "silent": f"http://127.0.0.1:{silent.getsockname()[1]}"}
+    return {OFF: ""} | {name: ways[name] for name in asked.only}
 
 
 async def _opened(stack: AsyncExitStack, traces: str, local: LocalMesh) -> Mesh:
     kafka = await stack.enter_async_context(KafkaClient(local.addresses.kafka, "acme"))
     grpc = await stack.enter_async_context(TriviumClient(local.addresses.gateway, timeout_s=TIMEOUT_S))
-    return Mesh(traces, {"kafka": kafka.ask, "grpc": grpc.complete})
+    pids = tuple(part.process.pid for part in local.parts.values())
+    return Mesh(traces, {"kafka": kafka.ask, "grpc": grpc.complete}, pids)
 
 
 async def _rounds(meshes: list[Mesh], rounds: int, requests: int) -> Measured:
@@ -102,9 +113,10 @@ async def _rounds(meshes: list[Mesh], rounds: int, requests: int) -> Measured:
         for mesh in draw.sample(meshes, len(meshes)):
             for door, ask in mesh.doors.items():
                 measured.times[door, mesh.traces].append(await _send(ask, requests, FEW))
-                began = time.perf_counter()
+                began, used_s = time.perf_counter(), mesh.cpu_s()
                 await _send(ask, requests, MANY)
                 measured.rates[door, mesh.traces].append(requests / (time.perf_counter() - began))
+                measured.cpu_ms[door, mesh.traces].append((mesh.cpu_s() - used_s) * 1000 / requests)
         progress(f"round {number} of {rounds}")
     return measured
 
@@ -141,6 +153,8 @@ def _print(measured: Measured, as_json: bool) -> None:
             "p99 ratio": _ratio(p99s, off),
             "requests/s": float(np.median(rates)),
             "rate ratio": _ratio(rates, off_rates),
+            "CPU ms": float(np.median(measured.cpu_ms[door, traces])),
+            "CPU ratio": _ratio(measured.cpu_ms[door, traces], measured.cpu_ms[door, OFF]),
         }
         shown = {name: round(value, 2) for name, value in row.items()}
         rows.append({"door": door, "traces": traces, **shown})
@@ -160,6 +174,7 @@ def _arguments() -> argparse.Namespace:
         epilog="example: python -m benchmarks.tracing --rounds 3 --otlp http://127.0.0.1:4317",
     )  # fmt: skip
     parser.add_argument("--otlp", default="", metavar="URL", help="a collector that runs; default: a real Jaeger is built and started")
+    parser.add_argument("--only", nargs="+", choices=WAYS, default=WAYS, help="beside the mesh without traces (default: all)")
     parser.add_argument("--rounds", type=int, default=5, help="default: %(default)s")
     parser.add_argument("--requests", type=int, default=400, help="through each door, in flight few and many, in a round (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")

@@ -121,12 +121,25 @@ def family_rss_mib(pid: int) -> float:
     return sum(_rss_mib(member) for member in _family(pid))
 
 
+def family_cpu_s(pid: int) -> float:
+    """Processor time that a process and its living children have used, s; 0 when it has left."""
+    return sum(_cpu_s(member) for member in _family(pid))
+
+
 def _family(pid: int) -> list[int]:
     try:
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     except OSError:
         return [pid]
     return [pid, *(member for child in children for member in _family(int(child)))]
+
+
+def _cpu_s(pid: int) -> float:
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _rss_mib(pid: int) -> float:
