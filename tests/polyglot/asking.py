@@ -12,7 +12,7 @@ from typing import Any, Final
 from tests.integration.mesh.running import RunningMesh
 from tests.polyglot.building import Example
 
-TIMEOUT_S: Final = 60.0
+TIMEOUT_S: Final = 120.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,8 @@ async def test_the_pieces_of_a_stream_are_its_answer(mesh: RunningMesh, example:
 
 async def test_time_that_is_over_is_a_terminal(mesh: RunningMesh, example: Example) -> None:
     await mesh.control("model", ttft_ms=20_000)
-    said = await run(example, *call(mesh, example, "ask", 3.0), "--endpoint", "/account", f"What do I owe, {new_id()}?")
+    asking = (*call(mesh, example, "ask", example.start_s), "--endpoint", "/account")
+    said = await run(example, *asking, question(new_id()))
     assert (said.status, said.only["kind"], said.only["reason"]["code"]) == (1, "expired", "deadline"), said
 
 
@@ -70,7 +71,7 @@ async def test_a_gateway_that_is_not_there_is_a_status(mesh: RunningMesh, exampl
 
 
 async def test_an_interrupted_stream_stops_the_model(mesh: RunningMesh, example: Example) -> None:
-    await mesh.control("model", tpot_ms=2_000)
+    await mesh.control("model", tpot_ms=8_000)
     request_id = new_id()
     asking = (*call(mesh, example, "stream"), "--id", request_id, "--endpoint", "/account")
     async with watching(mesh, LEDGER) as ledger, started(example, *asking, question(request_id)) as running:
@@ -84,7 +85,7 @@ async def test_an_interrupted_stream_stops_the_model(mesh: RunningMesh, example:
 
 
 async def test_somebody_else_cancels(mesh: RunningMesh, example: Example) -> None:
-    await mesh.control("model", tpot_ms=2_000)
+    await mesh.control("model", tpot_ms=8_000)
     request_id = new_id()
     asking = (*call(mesh, example, "stream"), "--id", request_id, "--endpoint", "/account")
     async with started(example, *asking, question(request_id)) as running:
