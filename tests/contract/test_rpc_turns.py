@@ -1,7 +1,6 @@
-"""A name with several addresses is several instances: calls take turns, and a connection's end loses none."""
+"""A name with several addresses is several instances: calls take turns."""
 
 import asyncio
-import time
 from collections import Counter
 from contextlib import AsyncExitStack
 from typing import Any
@@ -26,9 +25,8 @@ class Named(services_pb2_grpc.TierServicer):
         return outcome_pb2.Outcome(instance=self.name, target=context.peer())
 
 
-async def instance(stack: AsyncExitStack, address: str, **options: int) -> None:
-    chosen = [*((name, value) for name, value in SERVER_OPTIONS if name not in options), *options.items()]
-    server = grpc.aio.server(options=chosen)
+async def instance(stack: AsyncExitStack, address: str) -> None:
+    server = grpc.aio.server(options=SERVER_OPTIONS)
     services_pb2_grpc.add_TierServicer_to_server(Named(address), server)  # type: ignore[no-untyped-call]
     assert server.add_insecure_port(address)
     await server.start()
@@ -50,23 +48,3 @@ async def test_calls_take_turns_over_the_instances_of_a_name() -> None:
                 seen[(await tier.Generate(journey_pb2.Work(), timeout=TIMEOUT)).instance] += 1
         turns = Counter([(await tier.Generate(journey_pb2.Work(), timeout=TIMEOUT)).instance for _ in range(30)])
         assert turns == dict.fromkeys(addresses, 10)
-
-
-async def test_no_call_is_lost_when_a_connection_has_lived_long_enough() -> None:
-    assert dict(SERVER_OPTIONS)["grpc.max_connection_age_ms"]
-    (port,) = free_ports(1)
-    async with AsyncExitStack() as stack:
-        await instance(stack, f"127.0.0.1:{port}", **{"grpc.max_connection_age_ms": 150})
-        wire = await stack.enter_async_context(channel(f"127.0.0.1:{port}"))
-        tier = stub(services_pb2_grpc.TierStub, wire)
-        connections: set[str] = set()
-
-        async def caller(until: float) -> None:
-            while time.monotonic() < until:
-                connections.add((await tier.Generate(journey_pb2.Work(), timeout=TIMEOUT)).target)
-
-        until = time.monotonic() + 1.0
-        async with asyncio.TaskGroup() as group:
-            for _ in range(8):
-                group.create_task(caller(until))
-        assert len(connections) > 2

@@ -12,8 +12,6 @@ HARD_LIMIT_BYTES: Final = 4 * MAX_MESSAGE_BYTES
 """Above it gRPC itself refuses, in its own words."""
 KEEPALIVE_MS: Final = 20_000
 """A client pings so often. The server allows pings at half of it: otherwise GOAWAY, too_many_pings."""
-CONNECTION_AGE_MS: Final = 300_000
-"""How long a connection lives: within it an added instance gets its share."""
 
 Options = tuple[tuple[str, int | str], ...]
 
@@ -30,7 +28,8 @@ CHANNEL_OPTIONS: Final[Options] = (
     ("grpc.max_reconnect_backoff_ms", 2_000),
     # Nothing paid is redone behind our back.
     ("grpc.enable_retries", 0),
-    # A name that has several addresses is several instances: calls take turns.
+    # A name that has several addresses is several instances: calls take turns. Who came since is found when a connection
+    # ends: no age is set for that, because a call that begins just then is lost, seldom, when nothing is retried.
     ("grpc.lb_policy_name", "round_robin"),
     # Each channel has a connection of its own, so that several reach several workers of one port.
     ("grpc.use_local_subchannel_pool", 1),
@@ -44,8 +43,6 @@ SERVER_OPTIONS: Final[Options] = (
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_ping_interval_without_data_ms", KEEPALIVE_MS // 2),
     ("grpc.http2.max_pings_without_data", 0),
-    # A caller that must connect again asks for the name again, and finds instances that came since. Calls are finished.
-    ("grpc.max_connection_age_ms", CONNECTION_AGE_MS),
 )
 
 
