@@ -31,6 +31,7 @@ import uvloop
 from opentelemetry.trace import Tracer
 
 from trivium.core.errors import BadSetting, TriviumError
+from trivium.kafka.quiet import Seldom
 from trivium.settings import ProcessSettings, read, refuse_unknown
 from trivium.telemetry.metrics import Metrics
 from trivium.telemetry.ops_server import OpsServer
@@ -215,6 +216,8 @@ def _settings(environ: Mapping[str, str]) -> ProcessSettings:
     quiet = max(logging.getLevelName(settings.log_level), logging.WARNING)
     for name in ("aiokafka", "httpx", "httpx2"):
         logging.getLogger(name).setLevel(quiet)
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(Seldom())
     logging.getLogger("aiokafka").addFilter(lambda record: not str(record.msg).startswith("Unable connect to"))
     return settings
 
