@@ -179,3 +179,5 @@ if __name__ == "__main__":
         asyncio.run(main(_arguments()))
     except TriviumError as error:
         raise SystemExit(f"benchmarks.retrieval: {error}") from None
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None

@@ -186,3 +186,5 @@ if __name__ == "__main__":
         asyncio.run(main(_arguments()))
     except (PartFailed, ServerFailed) as error:
         raise SystemExit(f"benchmarks.tracing: {error}") from None
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
