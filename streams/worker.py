@@ -28,7 +28,7 @@ from streams.timers import OverdueTimer
 from streams.transport import safe_consumer
 from streams.watchdog import Watchdog
 from trivium.core.errors import TriviumError, Unreachable
-from trivium.kafka.outbox import Outbox
+from trivium.kafka.outbox import Outbox, OutboxOptions
 from trivium.kafka.producer import Producer, ProducerOptions
 from trivium.kafka.reader import ReaderOptions
 from trivium.kafka.topics import OUTCOMES, REQUESTS
@@ -43,6 +43,7 @@ _LOG = logging.getLogger(__name__)
 _SECOND: Final = 1.0
 _FOLD_TRIES: Final = 3
 _DRAIN_MS: Final = 5_000
+_PATIENCE_MS: Final = 600_000
 
 
 class Stalled(TriviumError):
@@ -99,7 +100,7 @@ class Crew(Service):
         )
         knowledge, process = self._knowledge, self._process
         replacements = Replacements(effects, knowledge.policies, knowledge.facts, self._memory_of)
-        outbox = self._outbox = Outbox(self._producer, replacements)
+        outbox = self._outbox = Outbox(self._producer, replacements, OutboxOptions(patience_ms=_PATIENCE_MS))
         outbox.start()
         self._pulse = PulseWriter(self._producer, self._pulse_now)
         self._pulse.start()

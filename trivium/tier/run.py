@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from trivium.core.policy import Tier
 from trivium.kafka.claim import GroupOptions, static_name
-from trivium.kafka.outbox import Outbox
+from trivium.kafka.outbox import Outbox, OutboxOptions
 from trivium.kafka.producer import Producer, ProducerOptions
 from trivium.kafka.reader import ReaderOptions
 from trivium.kafka.topics import lanes
@@ -30,6 +30,8 @@ from trivium.v1.services_pb2_grpc import add_TierServicer_to_server
 
 _LOG = logging.getLogger(__name__)
 _OUTBOX_DRAIN_MS: Final = 5_000
+_PATIENCE_MS: Final = 600_000
+"""A broker may be away for so long before the process leaves; the gateway has the same patience."""
 
 
 async def run_tier(
@@ -56,7 +58,7 @@ async def run_tier(
         return
     async with AsyncExitStack() as stack:
         producer = await stack.enter_async_context(Producer(kafka.bootstrap, _producing(process, kafka)))
-        outbox = await stack.enter_async_context(_drained(Outbox(producer, on_refused)))
+        outbox = await stack.enter_async_context(_drained(Outbox(producer, on_refused, OutboxOptions(patience_ms=_PATIENCE_MS))))
         await stack.enter_async_context(PulseWriter(producer, _pulse(caller, process)))
         watched: list[asyncio.Future[None]] = [outbox.failed]
         if settings.kafka_worker and not process.worker:
