@@ -48,6 +48,7 @@ class KafkaClientOptions:
 
     partitions: int = PARTITIONS
     content_type: ContentType = ContentType.PROTOBUF
+    """PROTOBUF or JSON: events are written with a library for CloudEvents (docs/wire.md)."""
     in_flight: int = 2_000
     """Unanswered requests at most; `publish` waits for room. The embedded broker keeps 5 MB a partition only."""
     timeout_ms: int = 120_000
@@ -57,6 +58,10 @@ class KafkaClientOptions:
     max_record_bytes: int = 1_000_000
     key: str = field(default="", repr=False)
     """The tenant's API key: every request is signed with it. Empty: none is."""
+
+    def __post_init__(self) -> None:
+        if self.content_type not in (ContentType.PROTOBUF, ContentType.JSON):
+            raise ValueError(f"this client writes protobuf or JSON, not {self.content_type.value}")
 
 
 class Pending:
