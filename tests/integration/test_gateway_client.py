@@ -133,7 +133,7 @@ async def publishing(bootstrap: str, topic: str = RESPONSES, **options: object) 
 
 
 @pytest.mark.parametrize("kind", [kind for kind in ContentType if "event" in kind.value])
-def test_the_client_says_that_it_writes_no_events(kind: ContentType) -> None:
+async def test_the_client_says_that_it_writes_no_events(kind: ContentType) -> None:
     with pytest.raises(ValueError, match="protobuf or JSON"):
         KafkaClientOptions(content_type=kind)
 
