@@ -58,7 +58,7 @@ CASES = [
     Case("an endpoint that pins", {"endpoint": "/frontier", "prompt": "What is 17 times 23?"}, target="cloud/frontier", task="reasoning"),
     Case("a pinned target", {"endpoint": "/sentiment", "prompt": "I am very happy.", "target": "cloud/small"}, target="cloud/small", task="sentiment"),
     Case("the classifier's choice", {"endpoint": "/auto", "prompt": "The mug arrived in pieces, I want my money back"}, target="finetuned/tickets", task="classify_ticket"),
-    Case("novel work", {"endpoint": "/auto", "prompt": "zxqv brumf glorp wibble flonk"}, target="cloud/small", task="novel"),
+    Case("novel work", {"endpoint": "/auto", "prompt": "How many moons has Jupiter?"}, target="cloud/small", task="novel"),
     Case("a rule", {"endpoint": "/draft-reply", "prompt": "Where is my order?", "user_tier": "enterprise", "stakes": "high"}, target="cloud/frontier", task="draft_reply"),
     Case("restricted, by the local half of its route", {"endpoint": "/sentiment", "prompt": "My diagnosis was sent to my boss!", "sensitivity": "restricted"}, target="finetuned/support", task="sentiment"),
     Case("restricted, and only the cloud could", {"endpoint": "/translate", "prompt": "Translate into French: my diagnosis.", "sensitivity": "restricted"}, "refused", "", "translate", "no_route", verdicts=()),
