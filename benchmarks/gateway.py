@@ -16,7 +16,6 @@ is how both fill two cores.
 import argparse
 import asyncio
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -33,6 +32,7 @@ import uvloop
 from benchmarks.gateway_parts import caller
 from benchmarks.kafkakit import broker
 from benchmarks.report import finish, print_table
+from infra.part import family_cpu_s
 from trivium.kafka.topics import all_topics
 from trivium.rpc.channels import channel, stub
 from trivium.v1 import request_pb2
@@ -133,29 +133,13 @@ def ratio(over: list[float], under: list[float]) -> float | None:
     return round(statistics.median(a / b for a, b in zip(over, under, strict=True)), 3) if over and under else None
 
 
-def family(pid: int) -> list[int]:
-    """A process and its workers."""
-    children = Path(f"/proc/{pid}/task/{pid}/children")
-    return [pid, *(int(child) for child in children.read_text().split())] if children.exists() else [pid]
-
-
-def server_s(pids: Sequence[int]) -> float | None:
-    """Processor time of processes in seconds; None where there is no /proc."""
-    try:
-        stats = [Path(f"/proc/{pid}/stat").read_text() for pid in pids]
-    except OSError:
-        return None
-    times = [stat.rpartition(")")[2].split()[11:13] for stat in stats]
-    return sum(int(user) + int(system) for user, system in times) / os.sysconf("SC_CLK_TCK")
-
-
 async def measured(call: Call, pids: Sequence[int], seconds: float, workers: int, into: Series) -> None:
     """One round of one kind of call to the processes `pids`."""
-    before, known = server_s(pids), len(into.latencies)
+    before, known = sum(map(family_cpu_s, pids)), len(into.latencies)
     await load(call, seconds, workers, into)
-    after = server_s(pids)
-    if before is not None and after is not None:
-        into.server_us.append((after - before) * 1e6 / (len(into.latencies) - known))
+    used_s = sum(map(family_cpu_s, pids)) - before
+    if used_s:
+        into.server_us.append(used_s * 1e6 / (len(into.latencies) - known))
 
 
 async def measure(parts: Mapping[str, Part], rounds: int, seconds: float, workers: int) -> dict[str, Series]:
@@ -225,7 +209,7 @@ def run(kafka: str | None, rounds: int, seconds: float, workers: int, processes:
             **{f"TRIVIUM_{name}": f"127.0.0.1:{tier}" for name in ("FINETUNED", "RETRIEVAL", "CLOUD")},
         }
         started = stack.enter_context(process("services.gateway", environ=environ))
-        gateway = {"port": started["port"], "pids": family(started["pid"])}
+        gateway = {"port": started["port"], "pids": [started["pid"]]}
         return uvloop.run(measure({"echo": echo, "hop": hop, "gateway": gateway}, rounds, seconds, workers))
 
 

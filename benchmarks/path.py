@@ -26,7 +26,7 @@ import uvloop
 from aiokafka import ConsumerRecord
 
 from benchmarks.report import finish, print_table
-from infra.part import Part, RunningPart
+from infra.part import Part, RunningPart, cpu_s
 from trivium.core.partition import home
 from trivium.kafka.admin import ensure
 from trivium.kafka.layout import Layout
@@ -188,9 +188,9 @@ async def measure(options: Options, folder: Path) -> dict[str, object]:
             alone = await alone_ms(load, options.alone)
             gc.collect()
             gc.freeze()
-            before = {name: _cpu_s(pid) for name, pid in pids.items()}
+            before = {name: cpu_s(pid) for name, pid in pids.items()}
             seconds = await many(load, options.requests, options.outstanding)
-            spent = {name: _cpu_s(pid) - before[name] for name, pid in pids.items()}
+            spent = {name: cpu_s(pid) - before[name] for name, pid in pids.items()}
             memory = {name: round(one.rss_mib(), 1) for name, one in running.items()}
         finally:
             listening.cancel()
@@ -199,20 +199,14 @@ async def measure(options: Options, folder: Path) -> dict[str, object]:
              "p50 alone ms": round(statistics.median(alone), 1), "p95 alone ms": round(sorted(alone)[int(len(alone) * 0.95)], 1),
              "seconds": round(seconds, 2)}]  # fmt: skip
     print_table("The whole Kafka path, instant backends", rows)
-    print_table("Where the time goes", [{"process": name, "CPU us a request": round(cpu_s * 1e6 / options.requests)}
-                                        for name, cpu_s in spent.items()])  # fmt: skip
+    print_table("Where the time goes", [{"process": name, "CPU us a request": round(used_s * 1e6 / options.requests)}
+                                        for name, used_s in spent.items()])  # fmt: skip
     return {
         "requests_per_s": round(options.requests / seconds),
         "p50_ms": round(statistics.median(alone), 1),
         "missing": len(load.expected),
         "rss_mib": memory,
     }
-
-
-def _cpu_s(pid: int) -> float:
-    """Seconds of processor that a process has used, user and system."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _options() -> tuple[Options, bool]:

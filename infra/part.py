@@ -123,7 +123,7 @@ def family_rss_mib(pid: int) -> float:
 
 def family_cpu_s(pid: int) -> float:
     """Processor time that a process and its living children have used, s; 0 when it has left."""
-    return sum(_cpu_s(member) for member in _family(pid))
+    return sum(cpu_s(member) for member in _family(pid))
 
 
 def _family(pid: int) -> list[int]:
@@ -134,7 +134,8 @@ def _family(pid: int) -> list[int]:
     return [pid, *(member for child in children for member in _family(int(child)))]
 
 
-def _cpu_s(pid: int) -> float:
+def cpu_s(pid: int) -> float:
+    """Processor time that a process itself has used, user and system, s; 0 when it has left."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:

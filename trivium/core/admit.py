@@ -164,9 +164,16 @@ def _pinned(request: Request, endpoint: Endpoint | None, policy: Policy) -> Targ
     return target
 
 
+def named_task(request: Request, endpoint: Endpoint | None) -> str:
+    """The task type that a request names, itself or by its endpoint; AUTO when the classifier is to say, empty when nothing does."""
+    if request.task_type not in ("", AUTO):
+        return request.task_type
+    return (endpoint.task_type if endpoint else "") or request.task_type
+
+
 def _task(request: Request, endpoint: Endpoint | None, pinned: Target | None, policy: Policy) -> TaskType | None:
     said = endpoint.task_type if endpoint else ""
-    name = request.task_type if request.task_type not in ("", AUTO) else said or request.task_type
+    name = named_task(request, endpoint)
     if name == AUTO:
         return None
     if not name and pinned is not None:

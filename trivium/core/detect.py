@@ -5,7 +5,7 @@ The looking itself is an adapter's (trivium/detect); doors ask it before `begin`
 
 from collections.abc import Callable
 
-from trivium.core.admit import AUTO
+from trivium.core.admit import AUTO, named_task
 from trivium.core.policy import Kind, Policy
 from trivium.core.quick import replace
 from trivium.core.request import Request, Sensitivity
@@ -26,8 +26,7 @@ def wanted(request: Request, policy: Policy) -> Kinds:
         return frozenset()
     tenant = policy.tenants.get(request.identity.tenant)
     kinds = tenant.detect if tenant is not None else frozenset()
-    endpoint = policy.endpoints.get(request.endpoint)
-    name = request.task_type if request.task_type not in ("", AUTO) else endpoint.task_type if endpoint else request.task_type
+    name = named_task(request, policy.endpoints.get(request.endpoint))
     if name == AUTO:
         return kinds.union(*(task.detect for task in policy.tasks.values()))
     task = policy.tasks.get(name)

@@ -165,9 +165,6 @@ class Attribute(Enum):
     SENSITIVITY = "sensitivity"
     OUTPUT = "output"
 
-    __hash__ = object.__hash__
-    """Members are single; Enum's own hash is Python code, and rules look attributes up many times a request."""
-
 
 @dataclass(frozen=True, slots=True)
 class Condition:
