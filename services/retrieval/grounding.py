@@ -52,6 +52,7 @@ def grounded_work(work: Work, passages: Sequence[Passage], deadline_ms: int) -> 
         target=generator,
         task=_grounded_task(work.task),
         deadline_ms=deadline_ms,
+        part_of=work.target.name,
     )
 
 

@@ -1,5 +1,6 @@
 """Money is exact."""
 
+from dataclasses import astuple, replace
 from fractions import Fraction
 
 from hypothesis import given, settings
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 from tests.unit.journeys import DOCS, FRONTIER, OWN, SMALL, a_policy
 from trivium.core.outcome import Usage
 from trivium.core.policy import Prices, TaskSpec
-from trivium.core.price import all_cloud, cost, reference, worst_case
+from trivium.core.price import CostSplit, all_cloud, cost, reference, split, worst_case
 
 prices = st.builds(Prices, *[st.integers(0, 10**9)] * 6)
 tokens = st.integers(0, 10**6)
@@ -65,3 +66,27 @@ def test_all_cloud_counts_what_the_caller_sent_at_the_reference() -> None:
     usage = Usage(1000, 100, context_tokens=700, tool_tokens=100)
     assert all_cloud(policy, usage) == 200 * 5 + 100 * 25
     assert all_cloud(a_policy(targets={OWN.name: OWN}), usage) == 0
+
+
+@settings(deadline=None, database=None)
+@given(prices, tokens, tokens, tokens, tokens)
+def test_the_parts_of_a_cost_sum_up_to_it(p: Prices, sent: int, out: int, context: int, embedded: int) -> None:
+    usage = Usage(sent, out, context_tokens=min(context, sent), embedding_tokens=embedded)
+    spent = cost(p, usage)
+    parts = split(replace(SMALL, prices=p), usage, spent)
+    assert sum(astuple(parts)) == spent
+    assert parts.vector_store == parts.parts == 0
+
+
+def test_a_retrieval_target_pays_for_its_search_and_names_what_its_generator_has_written_down() -> None:
+    paying = replace(OWN, prices=Prices(100_000, 200_000))
+    target = replace(DOCS, prices=Prices(embedding_per_million=1_000_000, per_request=20), generator=paying)
+    usage = Usage(1_000, 100, context_tokens=750, embedding_tokens=10)
+    own, written = cost(target.prices, Usage(embedding_tokens=10)), cost(paying.prices, Usage(1_000, 100))
+    parts = split(target, usage, own + written)
+    assert parts == CostSplit(-75, 75, embedding=10, vector_store=20, parts=120)
+    assert sum(astuple(parts)) == own + written
+
+
+def test_a_call_that_was_never_made_has_no_parts() -> None:
+    assert split(FRONTIER, Usage(), 0) == CostSplit()

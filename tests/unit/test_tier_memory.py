@@ -29,7 +29,7 @@ def started(execution: int, door: str = KAFKA) -> Delivered:
 
 
 def settled(door: str = KAFKA) -> Delivered:
-    return delivered(WRITER.settled(WORK, uncalled(WORK, FaultKind.LATE, ""), 1, 1, door, ()))
+    return delivered(WRITER.settled(WORK, uncalled(WORK, FaultKind.LATE, ""), 1, 1, door, 0, ()))
 
 
 def test_started_and_not_settled_is_counted() -> None:

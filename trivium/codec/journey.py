@@ -263,7 +263,7 @@ def journey_to(j: Journey) -> tuple[request_pb2.Request, pb.Slip]:
 
 def work_from(m: pb.Work) -> Work:
     """What a tier needs of a work record. BadRequest when the request in it is wrong."""
-    return Work(request_from(m.request), m.attempt, target_from(m.target), spec_from(m.task), m.deadline_ms)
+    return Work(request_from(m.request), m.attempt, target_from(m.target), spec_from(m.task), m.deadline_ms, m.part_of)
 
 
 def work_to(w: Work, request: request_pb2.Request | None = None) -> pb.Work:
@@ -274,6 +274,7 @@ def work_to(w: Work, request: request_pb2.Request | None = None) -> pb.Work:
         target=target_to(w.target),
         task=spec_to(w.task),
         deadline_ms=w.deadline_ms,
+        part_of=w.part_of,
     )
 
 

@@ -5,6 +5,7 @@ cost of a request is the sum of what its attempts say, whoever adds it up.
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 from trivium.core.outcome import Usage
 from trivium.core.policy import Policy, Prices, Target, TaskSpec, Tier
@@ -24,6 +25,60 @@ def cost(prices: Prices, usage: Usage) -> int:
         + usage.embedding_tokens * prices.embedding_per_million
     )
     return _rounded(tokens) + prices.per_request
+
+
+@dataclass(frozen=True, slots=True)
+class CostSplit:
+    """What the cost of one execution is made of, in micro-dollars; the parts sum up to it."""
+
+    input: int = 0
+    """Without retrieved context; negative by the context's worth where a generator's own record has it as input."""
+    context: int = 0
+    output: int = 0
+    embedding: int = 0
+    vector_store: int = 0
+    """Price per request of a retrieval target."""
+    request: int = 0
+    """Price per request of any other target."""
+    parts: int = 0
+    """Told by the generator's own record."""
+
+
+def split(target: Target, usage: Usage, spent: int) -> CostSplit:
+    """`spent` (what `cost` said of this usage, or the bill of a retrieval target and its generator) by what it went for."""
+    if spent <= 0:
+        return CostSplit()
+    if target.tier is not Tier.RETRIEVAL:
+        return _split_one(target, usage, spent)
+    own = min(spent, cost(target.prices, Usage(embedding_tokens=usage.embedding_tokens)))
+    store, parts = min(own, target.prices.per_request), spent - own
+    context = 0
+    if target.generator is not None and usage.input_tokens:
+        # Of the generator's bill, at its own prices: what its input came to, and of that the share of the passages.
+        bought = _split_one(target.generator, replace(usage, embedding_tokens=0, context_tokens=0), parts)
+        context = bought.input * min(usage.context_tokens, usage.input_tokens) // usage.input_tokens
+    return CostSplit(-context, context, embedding=own - store, vector_store=store, parts=parts)
+
+
+def _split_one(target: Target, usage: Usage, spent: int) -> CostSplit:
+    """One target's own prices. Each part is rounded down; what the one rounding of the whole leaves goes to the largest."""
+    prices = target.prices
+    plain = max(0, usage.input_tokens - usage.cache_read_tokens - usage.cache_write_tokens)
+    paid_input = (
+        plain * prices.input_per_million
+        + usage.cache_read_tokens * prices.cache_read_per_million
+        + usage.cache_write_tokens * prices.cache_write_per_million
+    ) // MILLION
+    context = paid_input * min(usage.context_tokens, usage.input_tokens) // max(1, usage.input_tokens)
+    parts = {
+        "input": paid_input - context,
+        "context": context,
+        "output": usage.output_tokens * prices.output_per_million // MILLION,
+        "embedding": usage.embedding_tokens * prices.embedding_per_million // MILLION,
+        "request": prices.per_request,
+    }
+    parts[max(parts, key=lambda name: parts[name])] += spent - sum(parts.values())
+    return CostSplit(**parts)
 
 
 def worst_case(target: Target, spec: TaskSpec, prompt_tokens: int) -> int:

@@ -77,6 +77,8 @@ class Work:
     target: Target
     task: TaskSpec
     deadline_ms: int
+    part_of: str = ""
+    """Of a generator's work: the target whose attempt it is a part of. Both write their own cost into the ledger."""
 
 
 # --- steps ---------------------------------------------------------------------------------------------------------

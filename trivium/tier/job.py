@@ -19,6 +19,7 @@ class Job:
     __slots__ = (
         "aside",
         "asked_ms",
+        "begun_ms",
         "call",
         "claims",
         "execution",
@@ -44,6 +45,8 @@ class Job:
         self.spare = claim.record.topic.endswith(Lane.SPARE.value)
         self.execution = 0
         """Which start of this attempt it is; 0 until `started` is written."""
+        self.begun_ms = 0
+        """When `started` was written."""
         self.aside: Record | None = None
         """The dead letter that goes with its outcome."""
         self.start: Ticket | None = None

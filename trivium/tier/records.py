@@ -9,6 +9,7 @@ from trivium.core.murmur2 import partition_of
 from trivium.core.outcome import Fault, Outcome, Reason
 from trivium.core.partition import home
 from trivium.core.policy import Tier
+from trivium.core.price import split
 from trivium.core.request import Identity
 from trivium.core.slip import Work
 from trivium.kafka import topics
@@ -68,14 +69,18 @@ class Writer:
             user_tier=request.user_tier,
             task_type=work.task.name,
             door=door,
+            begun_ms=at_ms,
+            part_of=work.part_of,
+            model=work.target.model,
         )
         return self._attempt(request.identity, message, partition, trace)
 
     def settled(
-        self, work: Work, outcome: Outcome, execution: int, partition: int, door: str, trace: Headers
+        self, work: Work, outcome: Outcome, execution: int, partition: int, door: str, begun_ms: int, trace: Headers
     ) -> Record:
-        """After the outcome is in the log (Kafka) or on its way (gRPC)."""
+        """After the outcome is in the log (Kafka) or on its way (gRPC). `begun_ms`: at_ms of its start; 0 without one."""
         request = work.request
+        costs = split(work.target, outcome.usage, outcome.cost_micro_dollars)
         message = records_pb2.AttemptRecord(
             state=SETTLED,
             identity=codec.identity_to(request.identity),
@@ -94,6 +99,18 @@ class Writer:
             user_tier=request.user_tier,
             task_type=work.task.name,
             door=door,
+            begun_ms=begun_ms,
+            part_of=work.part_of,
+            model=work.target.model,
+            costs=records_pb2.CostSplit(
+                input=costs.input,
+                context=costs.context,
+                output=costs.output,
+                embedding=costs.embedding,
+                vector_store=costs.vector_store,
+                request=costs.request,
+                parts=costs.parts,
+            ),
         )
         return self._attempt(request.identity, message, partition, trace)
 

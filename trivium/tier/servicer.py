@@ -113,19 +113,20 @@ class TierServicer(services_pb2_grpc.TierServicer):
 
     async def _call(self, work: Work, tap: Tap, queue_ms: int, span: Span) -> Outcome:
         partition, trace = self._writer.own_partition(work.request.identity), headers_from_context(span)
+        begun_ms = now_ms()
         if self._outbox is not None:
-            started = self._writer.started(work, 1, partition, GRPC, now_ms(), trace)
+            started = self._writer.started(work, 1, partition, GRPC, begun_ms, trace)
             self._outbox.put([[started]], _nothing)
         outcome = None
         try:
             outcome = await self._caller.call(work, tap, queue_ms, span)
         finally:
-            self._settle(work, outcome or self._caller.cancelled(work, tap, queue_ms), partition, trace)
+            self._settle(work, outcome or self._caller.cancelled(work, tap, queue_ms), partition, begun_ms, trace)
         return outcome
 
-    def _settle(self, work: Work, outcome: Outcome, partition: int, trace: Headers) -> None:
+    def _settle(self, work: Work, outcome: Outcome, partition: int, begun_ms: int, trace: Headers) -> None:
         if self._outbox is not None:
-            record = self._writer.settled(work, outcome, 1, partition, GRPC, trace)
+            record = self._writer.settled(work, outcome, 1, partition, GRPC, begun_ms, trace)
             self._outbox.put([[record]], _nothing)
 
 

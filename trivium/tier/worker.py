@@ -204,7 +204,8 @@ class Worker:
                 self._open_span(job)
                 job.execution = starts + 1
                 self._memory.start(job.key, job.execution)
-                started = self._writer.started(job.work, job.execution, job.partition, KAFKA, now_ms(), job.trace)
+                job.begun_ms = now_ms()
+                started = self._writer.started(job.work, job.execution, job.partition, KAFKA, job.begun_ms, job.trace)
                 self._outbox.put([[started]], partial(self._started, job))
         except Exception as error:
             self._broken(job, error)
@@ -290,7 +291,9 @@ class Worker:
         if job.aside is not None:
             stages[0].append(job.aside)
         if job.execution:
-            settled = self._writer.settled(job.work, outcome, job.execution, job.partition, KAFKA, job.trace)
+            settled = self._writer.settled(
+                job.work, outcome, job.execution, job.partition, KAFKA, job.begun_ms, job.trace
+            )
             stages.append([settled])
         self._outbox.put(stages, partial(self._done, job))
 

@@ -205,20 +205,22 @@ class Slip(_message.Message):
     def __init__(self, task_type: _Optional[str] = ..., route: _Optional[_Iterable[_Union[Leg, _Mapping]]] = ..., position: _Optional[int] = ..., attempts: _Optional[_Iterable[_Union[_outcome_pb2.Attempt, _Mapping]]] = ..., earlier: _Optional[_Union[_outcome_pb2.Outcome, _Mapping]] = ..., decision: _Optional[_Union[Decision, _Mapping]] = ..., arrived_ms: _Optional[int] = ..., deadline_ms: _Optional[int] = ..., reply_topic: _Optional[str] = ..., content_type: _Optional[str] = ..., body_hash: _Optional[str] = ..., cache: _Optional[_Union[CacheScope, _Mapping]] = ..., spare: _Optional[bool] = ..., retry_tokens: _Optional[float] = ..., refused_candidates: _Optional[_Iterable[_Union[_outcome_pb2.RefusedCandidate, _Mapping]]] = ..., traceparent: _Optional[str] = ..., task: _Optional[_Union[TaskSpec, _Mapping]] = ...) -> None: ...
 
 class Work(_message.Message):
-    __slots__ = ("request", "attempt", "target", "task", "deadline_ms", "slip")
+    __slots__ = ("request", "attempt", "target", "task", "deadline_ms", "slip", "part_of")
     REQUEST_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     TARGET_FIELD_NUMBER: _ClassVar[int]
     TASK_FIELD_NUMBER: _ClassVar[int]
     DEADLINE_MS_FIELD_NUMBER: _ClassVar[int]
     SLIP_FIELD_NUMBER: _ClassVar[int]
+    PART_OF_FIELD_NUMBER: _ClassVar[int]
     request: _request_pb2.Request
     attempt: int
     target: Target
     task: TaskSpec
     deadline_ms: int
     slip: Slip
-    def __init__(self, request: _Optional[_Union[_request_pb2.Request, _Mapping]] = ..., attempt: _Optional[int] = ..., target: _Optional[_Union[Target, _Mapping]] = ..., task: _Optional[_Union[TaskSpec, _Mapping]] = ..., deadline_ms: _Optional[int] = ..., slip: _Optional[_Union[Slip, _Mapping]] = ...) -> None: ...
+    part_of: str
+    def __init__(self, request: _Optional[_Union[_request_pb2.Request, _Mapping]] = ..., attempt: _Optional[int] = ..., target: _Optional[_Union[Target, _Mapping]] = ..., task: _Optional[_Union[TaskSpec, _Mapping]] = ..., deadline_ms: _Optional[int] = ..., slip: _Optional[_Union[Slip, _Mapping]] = ..., part_of: _Optional[str] = ...) -> None: ...
 
 class OutcomeRecord(_message.Message):
     __slots__ = ("outcome", "request", "slip", "cancel")

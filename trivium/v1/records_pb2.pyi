@@ -40,7 +40,7 @@ class LedgerRecord(_message.Message):
     def __init__(self, role: _Optional[str] = ..., terminal: _Optional[_Union[_outcome_pb2.Terminal, _Mapping]] = ..., decision: _Optional[_Union[_journey_pb2.Decision, _Mapping]] = ..., team: _Optional[str] = ..., application: _Optional[str] = ..., use_case: _Optional[str] = ..., end_user: _Optional[str] = ..., user_tier: _Optional[str] = ..., sensitivity: _Optional[str] = ..., endpoint: _Optional[str] = ..., door: _Optional[str] = ..., stray: _Optional[_Union[_outcome_pb2.Outcome, _Mapping]] = ..., at_ms: _Optional[int] = ...) -> None: ...
 
 class AttemptRecord(_message.Message):
-    __slots__ = ("state", "identity", "attempt", "execution", "target", "instance", "at_ms", "usage", "cost_micro_dollars", "fault", "team", "application", "use_case", "end_user", "user_tier", "task_type", "door")
+    __slots__ = ("state", "identity", "attempt", "execution", "target", "instance", "at_ms", "usage", "cost_micro_dollars", "fault", "team", "application", "use_case", "end_user", "user_tier", "task_type", "door", "begun_ms", "part_of", "costs", "model")
     STATE_FIELD_NUMBER: _ClassVar[int]
     IDENTITY_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
@@ -58,6 +58,10 @@ class AttemptRecord(_message.Message):
     USER_TIER_FIELD_NUMBER: _ClassVar[int]
     TASK_TYPE_FIELD_NUMBER: _ClassVar[int]
     DOOR_FIELD_NUMBER: _ClassVar[int]
+    BEGUN_MS_FIELD_NUMBER: _ClassVar[int]
+    PART_OF_FIELD_NUMBER: _ClassVar[int]
+    COSTS_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
     state: str
     identity: _request_pb2.Identity
     attempt: int
@@ -75,7 +79,47 @@ class AttemptRecord(_message.Message):
     user_tier: str
     task_type: str
     door: str
-    def __init__(self, state: _Optional[str] = ..., identity: _Optional[_Union[_request_pb2.Identity, _Mapping]] = ..., attempt: _Optional[int] = ..., execution: _Optional[int] = ..., target: _Optional[str] = ..., instance: _Optional[str] = ..., at_ms: _Optional[int] = ..., usage: _Optional[_Union[_outcome_pb2.Usage, _Mapping]] = ..., cost_micro_dollars: _Optional[int] = ..., fault: _Optional[str] = ..., team: _Optional[str] = ..., application: _Optional[str] = ..., use_case: _Optional[str] = ..., end_user: _Optional[str] = ..., user_tier: _Optional[str] = ..., task_type: _Optional[str] = ..., door: _Optional[str] = ...) -> None: ...
+    begun_ms: int
+    part_of: str
+    costs: CostSplit
+    model: str
+    def __init__(self, state: _Optional[str] = ..., identity: _Optional[_Union[_request_pb2.Identity, _Mapping]] = ..., attempt: _Optional[int] = ..., execution: _Optional[int] = ..., target: _Optional[str] = ..., instance: _Optional[str] = ..., at_ms: _Optional[int] = ..., usage: _Optional[_Union[_outcome_pb2.Usage, _Mapping]] = ..., cost_micro_dollars: _Optional[int] = ..., fault: _Optional[str] = ..., team: _Optional[str] = ..., application: _Optional[str] = ..., use_case: _Optional[str] = ..., end_user: _Optional[str] = ..., user_tier: _Optional[str] = ..., task_type: _Optional[str] = ..., door: _Optional[str] = ..., begun_ms: _Optional[int] = ..., part_of: _Optional[str] = ..., costs: _Optional[_Union[CostSplit, _Mapping]] = ..., model: _Optional[str] = ...) -> None: ...
+
+class CostSplit(_message.Message):
+    __slots__ = ("input", "context", "output", "embedding", "vector_store", "request", "parts")
+    INPUT_FIELD_NUMBER: _ClassVar[int]
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_FIELD_NUMBER: _ClassVar[int]
+    EMBEDDING_FIELD_NUMBER: _ClassVar[int]
+    VECTOR_STORE_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_FIELD_NUMBER: _ClassVar[int]
+    PARTS_FIELD_NUMBER: _ClassVar[int]
+    input: int
+    context: int
+    output: int
+    embedding: int
+    vector_store: int
+    request: int
+    parts: int
+    def __init__(self, input: _Optional[int] = ..., context: _Optional[int] = ..., output: _Optional[int] = ..., embedding: _Optional[int] = ..., vector_store: _Optional[int] = ..., request: _Optional[int] = ..., parts: _Optional[int] = ...) -> None: ...
+
+class FeedbackRecord(_message.Message):
+    __slots__ = ("identity", "outcome", "score", "corrected_text", "correction_micro_dollars", "at_ms", "source")
+    IDENTITY_FIELD_NUMBER: _ClassVar[int]
+    OUTCOME_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    CORRECTED_TEXT_FIELD_NUMBER: _ClassVar[int]
+    CORRECTION_MICRO_DOLLARS_FIELD_NUMBER: _ClassVar[int]
+    AT_MS_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    identity: _request_pb2.Identity
+    outcome: str
+    score: float
+    corrected_text: str
+    correction_micro_dollars: int
+    at_ms: int
+    source: str
+    def __init__(self, identity: _Optional[_Union[_request_pb2.Identity, _Mapping]] = ..., outcome: _Optional[str] = ..., score: _Optional[float] = ..., corrected_text: _Optional[str] = ..., correction_micro_dollars: _Optional[int] = ..., at_ms: _Optional[int] = ..., source: _Optional[str] = ...) -> None: ...
 
 class CacheEntry(_message.Message):
     __slots__ = ("id", "scope", "tenant", "task_type", "question", "embedding", "fingerprint", "answer", "tier", "target", "made_for", "made_ms", "expires_ms", "tags", "corpus", "corpus_epoch", "cost_micro_dollars", "drop", "subject_mark")
