@@ -34,6 +34,7 @@ def make(process: Process, under_faust: bool = False) -> tuple[faust.App, Crew]:
             session_timeout_ms=kafka.session_timeout_ms,
             heartbeat_ms=kafka.heartbeat_ms,
             datadir=router.datadir,
+            crash=process.crash,
         )
     )
     knowledge = Knowledge(PolicyFile(process.settings.policy), kafka, router, process.metrics, read(KeySettings, process.environ).keys)

@@ -26,6 +26,7 @@ from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer
 from faust.types import TP, EventT, Message
 from faust.types.tuples import ConsumerMessage
 
+from trivium.crash import Crash, Point, pass_by
 from trivium.kafka.floor import Floor
 from trivium.kafka.reader import delivered
 from trivium.kafka.record import Delivered
@@ -77,8 +78,9 @@ class Nothing:
 class SafeConsumer(Consumer):
     """Faust's consumer with commit floors, and without four tasks a message."""
 
-    def __init__(self, *args: Any, fetch_max_wait_ms: int = 500, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, fetch_max_wait_ms: int = 500, crash: Crash | None = None, **kwargs: Any) -> None:
         self._floors: dict[TP, Floor] = {}
+        self.crash_at = crash
         self._fetch_max_wait_ms = fetch_max_wait_ms
         self.acks_total = 0
         """Acknowledgements that moved a floor; with `open_count`, what the watchdog looks at."""
@@ -133,6 +135,8 @@ class SafeConsumer(Consumer):
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Commit what is done while the partitions are still ours; stock forgets it first."""
+        if revoked:
+            pass_by(self.crash_at, Point.DURING_REVOKE)
         await self.force_commit()
         await super().on_partitions_revoked(revoked)
         for tp in revoked:
@@ -264,6 +268,7 @@ class SafeConsumerThread(AIOKafkaConsumerThread):
         """Commit; False when it did not happen: it is tried again, or the records come again. Never a crash."""
         assigned = self.assignment()
         due = {TopicPartition(*tp): OffsetAndMetadata(at, "") for tp, at in offsets.items() if tp in assigned}
+        pass_by(cast(SafeConsumer, self.consumer).crash_at, Point.BEFORE_COMMIT)
         try:
             async with asyncio.timeout(_COMMIT_TIMEOUT_S):
                 await self._ensure_consumer().commit(due)

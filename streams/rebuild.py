@@ -14,6 +14,7 @@ from streams.memory import Memory
 from trivium.core.detect import Look, nothing_found
 from trivium.core.partition import home
 from trivium.core.policy import Policy
+from trivium.crash import Crash, Point, pass_by
 from trivium.kafka.reader import ReaderOptions, connected, end_offsets, read_tail
 from trivium.kafka.record import Delivered
 from trivium.kafka.signature import Signatures
@@ -37,6 +38,7 @@ class RebuildOptions:
     reader: ReaderOptions = field(default_factory=ReaderOptions)
     signatures: Signatures | None = None
     look: Look = nothing_found
+    crash: Crash | None = None
 
     def late_ms(self) -> int:
         """How long after an attempt's deadline its first outcome may be written."""
@@ -80,6 +82,7 @@ async def _read_all(
         await _read(topic, since, {p: end for p, end in ends.items() if p in folds}, options, folds)
     for topic in (REQUESTS, OUTCOMES):
         await _read(topic, since, committed.get(topic, {}), options, folds)
+        pass_by(options.crash, Point.DURING_FOLD)
 
 
 async def _read(

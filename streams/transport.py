@@ -14,6 +14,7 @@ from yarl import URL
 
 from streams.consumer import RECORDS_OF_AN_EVENT, SafeConsumer
 from streams.spans import GROUP
+from trivium.crash import Crash
 from trivium.kafka.security import arguments
 
 
@@ -36,6 +37,7 @@ class AppOptions:
     max_poll_records: int = 500
     datadir: str = ""
     """Empty: a temporary one; nothing of worth is kept there."""
+    crash: Crash | None = None
 
 
 class QuietMonitor(Monitor):
@@ -57,13 +59,13 @@ class SafeTransport(Transport):
 
     Consumer = SafeConsumer
 
-    def __init__(self, url: list[URL], app: faust.App, fetch_max_wait_ms: int) -> None:
+    def __init__(self, url: list[URL], app: faust.App, fetch_max_wait_ms: int, crash: Crash | None = None) -> None:
         super().__init__(url, app)
-        self._fetch_max_wait_ms = fetch_max_wait_ms
+        self._own = {"fetch_max_wait_ms": fetch_max_wait_ms, "crash": crash}
 
     def create_consumer(self, callback: Any, **kwargs: Any) -> SafeConsumer:
         """See faust."""
-        return cast(SafeConsumer, super().create_consumer(callback, fetch_max_wait_ms=self._fetch_max_wait_ms, **kwargs))
+        return cast(SafeConsumer, super().create_consumer(callback, **self._own, **kwargs))
 
 
 def brokers(bootstrap: str) -> list[URL]:
@@ -115,7 +117,7 @@ def _credentials(bootstrap: str) -> Credentials | None:
 def build_app(options: AppOptions) -> faust.App:
     """An app whose consumer is safe. Agents are the caller's; their streams use `noack()` and `records_of`."""
     app = faust.App(options.group, **settings(options))
-    app.transport = SafeTransport(brokers(options.bootstrap), app, options.fetch_max_wait_ms)
+    app.transport = SafeTransport(brokers(options.bootstrap), app, options.fetch_max_wait_ms, options.crash)
     return app
 
 

@@ -28,6 +28,7 @@ from streams.timers import OverdueTimer
 from streams.transport import safe_consumer
 from streams.watchdog import Watchdog
 from trivium.core.errors import TriviumError, Unreachable
+from trivium.kafka.crashing import outbox as outbox_of
 from trivium.kafka.outbox import Outbox, OutboxOptions
 from trivium.kafka.producer import Producer, ProducerOptions
 from trivium.kafka.reader import ReaderOptions
@@ -100,7 +101,7 @@ class Crew(Service):
         )
         knowledge, process = self._knowledge, self._process
         replacements = Replacements(effects, knowledge.policies, knowledge.facts, self._memory_of)
-        outbox = self._outbox = Outbox(self._producer, replacements, OutboxOptions(patience_ms=_PATIENCE_MS))
+        outbox = self._outbox = outbox_of(process.crash, self._producer, replacements, OutboxOptions(patience_ms=_PATIENCE_MS))
         outbox.start()
         self._pulse = PulseWriter(self._producer, self._pulse_now)
         self._pulse.start()
@@ -236,6 +237,7 @@ class Crew(Service):
             ReaderOptions(client_id=f"{self._process.instance}-fold", fetch_max_wait_ms=kafka.fetch_max_wait_ms),
             self._knowledge.signatures,
             self._knowledge.look,
+            self._process.crash,
         )
         for left in reversed(range(_FOLD_TRIES)):
             try:

@@ -31,6 +31,7 @@ import uvloop
 from opentelemetry.trace import Tracer
 
 from trivium.core.errors import BadSetting, TriviumError
+from trivium.crash import read_crash
 from trivium.kafka.quiet import Seldom
 from trivium.settings import ProcessSettings, read, refuse_unknown
 from trivium.telemetry.metrics import Metrics
@@ -73,6 +74,8 @@ class Process:
         """Set by SIGTERM or SIGINT: finish what was begun, then return."""
         self.metrics = Metrics()
         self.tracing = tracing or start(f"trivium-{service}", self.instance, settings.otlp)
+        self.crash = read_crash(settings.crash_at)
+        """Where this process kills itself; None in all but tests of failure."""
         self.tuned = False
         """Whether this process is its interpreter's only purpose (`run` says so): the collector then leaves what is
         there at the start alone."""

@@ -51,6 +51,7 @@ class ProcessSettings:
     capture_prompts: bool = setting("CAPTURE_PROMPTS", False, "put prompts and answers into spans")
     drain_ms: int = setting("DRAIN_MS", 25_000, "how long a stopping process finishes what it has begun")
     host: str = setting("HOST", "127.0.0.1", "interface that ports are opened on")
+    crash_at: str = setting("CRASH_AT", "", "for tests of failure: kill -9 itself at a place (trivium/crash.py), as after_started:3; empty: nowhere")
 
 
 @dataclass(frozen=True, slots=True)

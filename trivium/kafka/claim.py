@@ -6,6 +6,7 @@ from typing import Protocol
 from aiokafka import TopicPartition
 
 from trivium.core.errors import BadSetting
+from trivium.crash import Crash
 from trivium.kafka.floor import Floor
 from trivium.kafka.record import Delivered
 from trivium.settings import KafkaSettings
@@ -32,6 +33,7 @@ class GroupOptions:
     start_timeout_ms: int = 8_000
     commit_timeout_ms: int = 3_000
     stop_timeout_ms: int = 5_000
+    crash: Crash | None = None
 
 
 def static_name(kafka: KafkaSettings, instance: str) -> str:

@@ -23,6 +23,7 @@ from aiokafka.errors import (
     OffsetOutOfRangeError,
 )
 
+from trivium.crash import Point, pass_by
 from trivium.kafka.claim import Claim, GroupOptions, Lane
 from trivium.kafka.floor import Floor
 from trivium.kafka.reader import delivered
@@ -326,6 +327,8 @@ class GroupConsumer:
     async def _revoked(self) -> None:
         self._ready.clear()
         self._epoch += 1
+        if self._lanes:
+            pass_by(self._options.crash, Point.DURING_REVOKE)
         if self._consumer is not None:
             await self._commit(self._consumer)
         # A second revocation before settling in finds no lanes and must not forget the first one's.
@@ -352,6 +355,7 @@ class GroupConsumer:
             async with asyncio.timeout(self._options.commit_timeout_ms / 1000), self._committing:
                 due = {part: lane.reached for part, lane in self._lanes.items() if lane.reached > lane.committed}
                 if due:
+                    pass_by(self._options.crash, Point.BEFORE_COMMIT)
                     await consumer.commit(due)
                 for partition, offset in due.items():
                     if partition in self._lanes:

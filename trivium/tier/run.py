@@ -7,7 +7,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Final
 
 from trivium.core.policy import Tier
+from trivium.crash import CrashingGenerator
 from trivium.kafka.claim import GroupOptions, static_name
+from trivium.kafka.crashing import outbox as outbox_of
 from trivium.kafka.outbox import Outbox, OutboxOptions
 from trivium.kafka.producer import Producer, ProducerOptions
 from trivium.kafka.reader import ReaderOptions
@@ -50,6 +52,8 @@ async def run_tier(
     if settings.processes > 1 and process.worker is None:
         await supervise(process, port, settings.processes)
         return
+    if process.crash is not None:
+        generator = CrashingGenerator(generator, process.crash)
     caller = Caller(
         tier, generator, process.instance, process.metrics, Slots(settings.slots), process.settings.capture_prompts
     )
@@ -58,7 +62,8 @@ async def run_tier(
         return
     async with AsyncExitStack() as stack:
         producer = await stack.enter_async_context(Producer(kafka.bootstrap, _producing(process, kafka)))
-        outbox = await stack.enter_async_context(_drained(Outbox(producer, on_refused, OutboxOptions(patience_ms=_PATIENCE_MS))))
+        made = outbox_of(process.crash, producer, on_refused, OutboxOptions(patience_ms=_PATIENCE_MS))
+        outbox = await stack.enter_async_context(_drained(made))
         await stack.enter_async_context(PulseWriter(producer, _pulse(caller, process)))
         watched: list[asyncio.Future[None]] = [outbox.failed]
         if settings.kafka_worker and not process.worker:
@@ -93,6 +98,7 @@ def _working(process: Process, kafka: KafkaSettings) -> WorkerOptions:
         session_timeout_ms=kafka.session_timeout_ms,
         heartbeat_ms=kafka.heartbeat_ms,
         start_timeout_ms=kafka.connect_timeout_ms,
+        crash=process.crash,
     )
     reader = ReaderOptions(client_id=process.instance, fetch_max_wait_ms=kafka.fetch_max_wait_ms)
     return WorkerOptions(kafka.bootstrap, group, reader, drain_ms=process.settings.drain_ms)
