@@ -4,11 +4,12 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final, Self
 
 from google.protobuf import json_format
 from opentelemetry.context import Context
-from opentelemetry.trace import NoOpTracer, SpanKind, Tracer
+from opentelemetry.trace import NoOpTracer, Span, SpanKind, Tracer
 
 from trivium.client.requests import Asked, message_of
 from trivium.codec import decode_terminal, identity_from
@@ -75,6 +76,8 @@ class Pending:
         self.message = message
         self.future: asyncio.Future[Terminal] = asyncio.get_running_loop().create_future()
         self.timer: asyncio.TimerHandle | None = None
+        self.accepted = asyncio.Event()
+        """Set once the broker has the request: from then on it gets its terminal."""
 
     def __await__(self) -> Generator[Any, None, Terminal]:
         return asyncio.shield(self.future).__await__()
@@ -191,7 +194,7 @@ class KafkaClient:
         if self._signer is not None:
             headers = (*headers, *self._signer.headers(identity, value))
         record = Record(REQUESTS, key[0], value, headers, partition)
-        self._box().put(((record,),), span.end)
+        self._box().put(((record,),), partial(_accepted, pending, span))
         return pending
 
     async def ask(self, asked: Asked, *, parent: Context = NO_CONTEXT, timeout_ms: int | None = None) -> Terminal:
@@ -271,6 +274,11 @@ class KafkaClient:
         if self._outbox is None:
             raise Unreachable("the client is not open: use it with `async with`")
         return self._outbox
+
+
+def _accepted(pending: Pending, span: Span) -> None:
+    span.end()
+    pending.accepted.set()
 
 
 def _key(identity: Identity) -> Key:
