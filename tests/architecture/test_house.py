@@ -18,7 +18,7 @@ FORBIDDEN_NAMES = {"utils", "helpers", "common", "misc", "base", "manager", "uti
 IMPURE = {"time", "random", "os", "logging", "asyncio", "threading", "secrets", "uuid", "socket", "datetime", "subprocess"}
 
 KERNEL = {
-    "cache", "certificates", "classifier", "cli", "client", "codec", "core", "crash", "detect", "embed", "facts", "ingest", "insight", "kafka", "keys", "policy", "ports",
+    "cache", "certificates", "classifier", "cli", "client", "codec", "core", "crash", "detect", "economy", "embed", "facts", "ingest", "insight", "kafka", "keys", "policy", "ports",
     "process", "pulse", "rpc", "settings", "telemetry", "tier", "v1",
 }  # fmt: skip
 """Every module of the kernel has a place here and in the design; a new one must be given one."""

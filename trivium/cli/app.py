@@ -12,6 +12,7 @@ from trivium.core.errors import TriviumError
 GROUP = "trivium.commands"
 OWN = {
     "ask": "ask:ask",
+    "breakeven": "breakeven:breakeven",
     "cache": "cache:cache",
     "deadletter": "deadletter:deadletter",
     "erase": "erase:erase",

@@ -1,0 +1,129 @@
+"""Break-even from the ledger: its prices for an answer of the cloud and of retrieval, and its pace for the volume."""
+
+import time
+from collections import defaultdict
+from collections.abc import Mapping
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import click
+
+from trivium.cli.log import ledger_records, since
+from trivium.cli.screen import run, settings
+from trivium.core.errors import TriviumError
+from trivium.core.outcome import Verdict as AttemptVerdict
+from trivium.core.policy import Policy, Route, Target, Tier
+from trivium.economy.breakeven import Verdict, judge
+from trivium.economy.money import USD, Amount, MixedCurrencies, nothing
+from trivium.economy.observed import MONTH_MS, Observed, Tried
+from trivium.economy.roads import Road, road
+from trivium.policy import load
+from trivium.settings import KafkaSettings, ProcessSettings
+from trivium.v1.records_pb2 import LedgerRecord
+
+Amounts = Mapping[str, Amount | None]
+ANSWERED = (AttemptVerdict.ACCEPTED.value, AttemptVerdict.ESCALATED.value)
+SHORT_MS = 86_400_000
+
+
+class NothingToCompare(TriviumError):
+    """The ledger has no task type with an endpoint and another road."""
+
+
+def judged_ledger(
+    policy_path: Path | None, given: Mapping[str, Any], amounts: Amounts, currency: str, months: int, capacity: int
+) -> tuple[list[Verdict], list[str]]:
+    """A verdict for each task type that the ledger has figures for, and notes on what they stand on."""
+    if currency != USD:
+        raise MixedCurrencies(f"--currency: the ledger and the policy count in {USD}; {currency} figures cannot be compared with them")
+    try:
+        start = since(given.get("since"))
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--since") from None
+    kafka = settings(KafkaSettings, kafka=given.get("kafka"))
+    policy = load(policy_path or settings(ProcessSettings).policy)
+    observed = run(_observe(kafka, start, given.get("tenant")))
+    if not observed:
+        raise NothingToCompare("the ledger has no answered request" + (" in this span" if start else "") + "; give figures by flags or --file")
+    now = int(time.time() * 1000)
+    first = start or min(one.first_ms for one in observed.values())
+    span = max(1, (now if start else max(one.last_ms for one in observed.values())) - first)
+    return _judged(policy, observed, span, given.get("volume"), amounts, months, capacity)
+
+
+async def _observe(kafka: KafkaSettings, start: int, tenant: str | None) -> dict[str, Observed]:
+    found: dict[str, Observed] = defaultdict(Observed)
+    async for record in ledger_records(kafka, start):
+        terminal = record.terminal
+        if record.role == "terminal" and terminal.task_type and tenant in (None, terminal.identity.tenant):
+            found[terminal.task_type].add(record.at_ms, terminal.all_cloud_micro_dollars, tried(record))
+    return found
+
+
+def tried(record: LedgerRecord) -> list[Tried]:
+    """The attempts of a terminal, as the arithmetic sees them."""
+    return [
+        Tried(Tier(attempt.target.partition("/")[0]), attempt.cost_micro_dollars, attempt.verdict in ANSWERED)
+        for attempt in record.terminal.attempts
+    ]
+
+
+def _judged(
+    policy: Policy, observed: Mapping[str, Observed], span_ms: int, volume: int | None, amounts: Amounts, months: int, capacity: int
+) -> tuple[list[Verdict], list[str]]:
+    verdicts, notes = [], [f"The ledger covers {_span(span_ms)}; prices are micro-dollars that were really counted."]
+    if volume is None and span_ms < SHORT_MS:
+        notes.append("A month at the pace of less than a day is a guess: --volume says it better.")
+    for task, one in sorted(observed.items()):
+        route = policy.tasks[task].route if task in policy.tasks else ()
+        endpoint = _endpoint(route or policy.default_route, amounts, months, capacity)
+        others, told = _others(route or policy.default_route, one, amounts)
+        if endpoint is None or not others:
+            missing = "no fine-tuned target with a monthly price in its route (--endpoint-fee)" if endpoint is None else "no price of another road"
+            notes.append(f"{task}: left out, {missing}")
+            continue
+        notes.append(f"{task}: {'; '.join(told)}")
+        verdicts.append(judge(task, volume or one.monthly(span_ms), endpoint, others))
+    if not verdicts:
+        raise NothingToCompare("\n".join(["nothing to compare:", *notes[1:]]))
+    return verdicts, notes
+
+
+def _endpoint(route: Route, amounts: Amounts, months: int, capacity: int) -> Road | None:
+    """The dearest fixed target of the route, whole: as if it served this task type alone. Its token prices are another way of
+    saying the same money, so they are left out unless a flag gives one."""
+    own = [leg.target for leg in route if leg.target.tier is Tier.FINETUNED]
+    fee = amounts["endpoint_fee"] or max((_monthly(target) for target in own), key=lambda a: a.micro, default=nothing(USD))
+    if not fee.micro and not amounts["endpoint_fee"]:
+        return None
+    return road("endpoint", fee, amounts["endpoint_price"] or nothing(USD), amounts["training"], months, capacity)
+
+
+def _others(route: Route, one: Observed, amounts: Amounts) -> tuple[list[Road], list[str]]:
+    found: list[Road] = []
+    told: list[str] = []
+    for name, seen, said in (("api", one.api, amounts["api_price"]), ("retrieval", one.retrieval, amounts["retrieval_price"])):
+        price, how = (said, "as given") if said is not None else seen or (None, "")
+        if price is not None:
+            fixed = nothing(USD) if name == "api" else _retrieval_fee(route, amounts)
+            found.append(road(name, fixed, price))
+            told.append(f"{name} {price} a request ({how})")
+    return found, told
+
+
+def _retrieval_fee(route: Route, amounts: Amounts) -> Amount:
+    own = [_monthly(leg.target) for leg in route if leg.target.tier is Tier.RETRIEVAL]
+    return amounts["retrieval_fee"] or max(own, key=lambda a: a.micro, default=nothing(USD))
+
+
+def _monthly(target: Target) -> Amount:
+    return Amount(Fraction(target.prices.fixed_per_month), USD)
+
+
+def _span(ms: int) -> str:
+    minutes = ms // 60_000
+    if ms >= MONTH_MS:
+        return f"{ms // 86_400_000} days"
+    return f"{minutes // 1440} d {minutes % 1440 // 60} h" if minutes >= 1440 else f"{minutes // 60} h {minutes % 60} min"
+
