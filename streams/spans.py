@@ -86,7 +86,7 @@ class Marked:
             failed(span, terminal.reason.code.value, terminal.reason.message)
         self._judged(terminal.attempts)
         span.end()
-        return headers_from_context(context_of(span))
+        return headers_from_context(span)
 
     def _judged(self, attempts: Sequence[Attempt]) -> None:
         """What became of the attempt whose outcome this record is."""
@@ -125,6 +125,11 @@ def marked(tracing: Tracing, record: Delivered, name: str, root: str = "") -> Ma
         headers, parent = ((HEADER_TRACEPARENT, root.encode()),), root
     if not tracing.enabled:
         return Marked(headers, parent)
+    span = tracing.tracer.start_span(name, context_from_headers(headers), SpanKind.CONSUMER)
+    onward = headers_from_context(span)
+    root = parent or _traceparent(onward)
+    if not span.is_recording():
+        return Marked(onward, root)
     attributes: dict[str, AttributeValue] = {
         names.MESSAGING_SYSTEM: "kafka",
         names.MESSAGING_OPERATION: "process",
@@ -133,9 +138,8 @@ def marked(tracing: Tracing, record: Delivered, name: str, root: str = "") -> Ma
         names.MESSAGING_OFFSET: record.offset,
         names.MESSAGING_GROUP: GROUP,
     }
-    span = tracing.tracer.start_span(name, context_from_headers(headers), SpanKind.CONSUMER, attributes)
-    onward = headers_from_context(context_of(span))
-    return Marked(onward, parent or _traceparent(onward), span, tracing)
+    span.set_attributes(attributes)
+    return Marked(onward, root, span, tracing)
 
 
 def identify(mark: Marked, identity: Identity, root: str = "") -> None:

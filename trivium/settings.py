@@ -46,6 +46,7 @@ class ProcessSettings:
     instance: str = setting("INSTANCE", "", "name of this instance; default service-host-pid")
     policy: str = setting("POLICY", "examples/support/policy.yaml", "the policy file; reloaded when it changes")
     otlp: str = setting("OTLP", "", "OTLP/gRPC endpoint for traces (http://host:4317); empty: no traces")
+    trace_ratio: float = setting("TRACE_RATIO", 1.0, "share of the traces that begin here which are sent, 0 to 1; a caller's `sampled` flag goes first")
     ops_port: int = setting("OPS_PORT", 0, "HTTP port of /metrics, /ready and /live; 0: any free port")
     log_level: str = setting("LOG_LEVEL", "INFO", "DEBUG, INFO, WARNING or ERROR")
     capture_prompts: bool = setting("CAPTURE_PROMPTS", False, "put prompts and answers into spans")
@@ -175,6 +176,8 @@ def refuse_unknown(environ: Mapping[str, str]) -> None:
 def _convert(name: str, text: str, kind: type) -> Any:
     if kind is bool:
         return _flag(name, text)
+    if kind is float:
+        return _share(name, text)
     if kind is not int:
         return text
     try:
@@ -183,6 +186,17 @@ def _convert(name: str, text: str, kind: type) -> Any:
         raise BadSetting(f"{name} must be a whole number, not {text!r}") from None
     if number < 0:
         raise BadSetting(f"{name} must not be negative, but is {number}")
+    return number
+
+
+def _share(name: str, text: str) -> float:
+    """The floats among the settings are shares."""
+    try:
+        number = float(text)
+    except ValueError:
+        raise BadSetting(f"{name} must be a number between 0 and 1, not {text!r}") from None
+    if not 0 <= number <= 1:
+        raise BadSetting(f"{name} must be between 0 and 1, not {text}")
     return number
 
 

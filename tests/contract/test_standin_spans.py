@@ -16,6 +16,7 @@ from opentelemetry.trace import Link, SpanKind, Status, StatusCode
 
 from infra.standins.serving import CannotListen
 from infra.standins.spans import SpanStore
+from trivium.telemetry.tracing import start
 
 
 @pytest.fixture
@@ -91,6 +92,20 @@ async def test_a_trace_has_jaegers_shape(store: SpanStore) -> None:
     assert parent["logs"][0]["fields"][0] == {"key": "event", "type": "string", "value": "queued"}
     assert process["serviceName"] == "router"
     assert tags_of(process)["host.name"] == ("string", "here")
+
+
+async def test_our_own_spans_arrive_as_the_sdks_do(store: SpanStore) -> None:
+    theirs: Any = await export(store, "router", family)
+    tracing = start("trivium-test", "one", f"http://{store.otlp}")
+    ours = family(tracing.tracer)
+    await asyncio.to_thread(tracing.close)
+    (as_theirs,), (as_ours,) = [(await get(store, f"/api/traces/{ids[0]}"))[1]["data"] for ids in (theirs, ours)]
+    assert [span["spanID"] for span in as_ours["spans"]] == list(ours[1:])
+    for one, other in zip(as_ours["spans"], as_theirs["spans"], strict=True):
+        assert one["operationName"] == other["operationName"]
+        assert tags_of(one) == tags_of(other) | {"otel.scope.name": ("string", "trivium")}
+        assert [ref["refType"] for ref in one["references"]] == [ref["refType"] for ref in other["references"]]
+        assert [log["fields"] for log in one["logs"]] == [log["fields"] for log in other["logs"]]
 
 
 async def test_search_by_service_operation_and_tags(store: SpanStore) -> None:

@@ -28,6 +28,7 @@ from trivium.settings import CloudSettings, KafkaSettings, ProcessSettings, Tier
 from trivium.telemetry import names
 from trivium.telemetry.tracing import start
 from trivium.tier.meter import now_ms
+from trivium.tier.records import Headers
 from trivium.tier.run import run_tier
 from trivium.v1 import journey_pb2
 
@@ -49,8 +50,8 @@ class Running:
     process: Process
     tier: asyncio.Task[None]
 
-    async def ask(self, name: str) -> tuple[Delivered, journey_pb2.OutcomeRecord]:
-        await self.producer.publish(Record(topics.work(Tier.CLOUD), b"k", work(name), TRACE, 1), 5_000)
+    async def ask(self, name: str, trace: Headers = TRACE) -> tuple[Delivered, journey_pb2.OutcomeRecord]:
+        await self.producer.publish(Record(topics.work(Tier.CLOUD), b"k", work(name), trace, 1), 5_000)
         async with asyncio.timeout(20):
             record = await self.outcomes.get()
         return record, journey_pb2.OutcomeRecord.FromString(record.value or b"")
@@ -110,6 +111,15 @@ async def test_a_work_record_becomes_an_outcome_in_one_trace(running: Running) -
     assert (record.header("traceparent") or b"").decode().split("-")[2] == f"{tier.context.span_id:016x}"
     assert dict(chat.attributes or {})[names.GEN_AI_OUTPUT_TOKENS] == outcome.usage.output_tokens
     assert dict(tier.attributes or {})[names.TARGET] == "cloud/small"
+
+
+async def test_work_of_a_trace_that_is_not_sent_makes_no_span_and_its_traceparent_travels(running: Running) -> None:
+    (key, value), *_ = TRACE
+    unsent = value[:-1] + b"0"
+    record, found = await running.ask("one", ((key, unsent),))
+    assert isinstance(codec.outcome_from(found.outcome).result, Answer)
+    assert record.header("traceparent") == unsent
+    assert running.spans.get_finished_spans() == ()
 
 
 async def test_an_overloaded_vendor_opens_the_breaker_which_the_pulse_tells(running: Running) -> None:

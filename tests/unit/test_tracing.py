@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.trace import StatusCode
+from opentelemetry.trace import StatusCode, get_current_span
 
 from trivium.core.errors import BadSetting
 from trivium.telemetry.names import ERROR_TYPE, SPAN_WORK
@@ -106,6 +106,46 @@ def test_a_span_is_a_child_and_its_error_is_kept() -> None:
 def attributes(found: object) -> dict[str, object]:
     assert isinstance(found, Iterable)
     return dict(found.items())  # type: ignore[attr-defined]
+
+
+def test_a_share_of_the_traces_is_sent_drawn_from_the_traces_id() -> None:
+    exporter = InMemorySpanExporter()
+    tracing = start("s", "i", "", exporter, ratio=0.25)
+    spans = [tracing.tracer.start_span(SPAN_WORK, NO_CONTEXT) for _ in range(2_000)]
+    sent = [span for span in spans if span.is_recording()]
+    assert 380 < len(sent) < 620
+    assert all(int(trace_id_of(span)[16:], 16) < 2**62 for span in sent)
+    assert all(traceparent_of(span).endswith("-01" if span.is_recording() else "-00") for span in spans)
+    assert start("s", "i", "", exporter, ratio=1.0).tracer.start_span(SPAN_WORK, NO_CONTEXT).is_recording()
+    assert not start("s", "i", "", exporter, ratio=0.0).tracer.start_span(SPAN_WORK, NO_CONTEXT).is_recording()
+
+
+@pytest.mark.parametrize(("ratio", "flags"), [(0.0, "01"), (1.0, "00")])
+def test_the_callers_flag_goes_first_and_its_traceparent_travels(ratio: float, flags: str) -> None:
+    exporter = InMemorySpanExporter()
+    tracing = start("s", "i", "", exporter, ratio=ratio)
+    parent = PARENT[:-2] + flags
+    span = tracing.tracer.start_span(SPAN_WORK, context_from_traceparent(parent))
+    inner = tracing.tracer.start_span(SPAN_WORK, context_of(span))
+    inner.end()
+    span.end()
+    assert len(exporter.get_finished_spans()) == 2 * (flags == "01")
+    assert traceparent_of(inner)[:35] == parent[:35]
+    assert traceparent_of(inner)[-2:] == flags
+    assert (traceparent_of(inner) == parent) == (flags == "00")
+
+
+def test_what_comes_after_the_end_of_a_span_is_not_in_it() -> None:
+    exporter = InMemorySpanExporter()
+    tracer = start("s", "i", "", exporter).tracer
+    with tracer.start_as_current_span("outer") as span:
+        assert get_current_span() is span
+    span.set_attribute("late", 1)
+    span.set_status(StatusCode.ERROR)
+    span.update_name("late")
+    span.end()
+    (ended,) = exporter.get_finished_spans()
+    assert (ended.name, dict(ended.attributes or {}), ended.status.is_ok) == ("outer", {}, True)
 
 
 def test_an_endpoint_that_is_no_url_is_told() -> None:

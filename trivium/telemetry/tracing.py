@@ -11,13 +11,10 @@ context is another request's.
 Without an endpoint the tracer is a no-op that hands the caller's context on, and the SDK is not even imported.
 """
 
-import logging
 import re
-import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
 
 from opentelemetry.context import Context
 from opentelemetry.trace import (
@@ -38,79 +35,75 @@ from opentelemetry.trace import (
 )
 from opentelemetry.util.types import Attributes
 
-from trivium.core.errors import BadSetting
 from trivium.kafka.topics import HEADER_TRACEPARENT, HEADER_TRACESTATE
 from trivium.telemetry.names import ERROR_TYPE, SERVICE_INSTANCE, SERVICE_NAME
+from trivium.telemetry.recording import Recorded, Recorder
 
 if TYPE_CHECKING:
-    from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import SpanExporter
 
 NO_CONTEXT: Final = Context()
 """The context of a request that came without a trace; also what keeps OpenTelemetry from the ambient one."""
 
+SCOPE: Final = "trivium"
+"""Name of the instrumentation scope of every span."""
+
 _TRACEPARENT: Final = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
-_QUEUE: Final = 8_192
-_BATCH: Final = 512
-_EXPORT_TIMEOUT_S: Final = 5.0
 _LAST_FLUSH_S: Final = 3.0
 
 
 class Tracing:
     """The tracer of a process, and the end of it."""
 
-    def __init__(self, tracer: Tracer, provider: "TracerProvider | None" = None) -> None:
+    def __init__(self, tracer: Tracer, close: Callable[[float], None] | None = None) -> None:
         self.tracer = tracer
-        self._provider = provider
+        self._close = close
 
     @property
     def enabled(self) -> bool:
         """False: every span is a no-op; do not compute attributes."""
-        return self._provider is not None
+        return self._close is not None
 
     def close(self, timeout_s: float = _LAST_FLUSH_S) -> None:
         """Send what is queued; gives up after `timeout_s`, because a collector that is down must not hold a process."""
-        if self._provider is not None:
-            last = threading.Thread(target=self._provider.shutdown, daemon=True, name="last-spans")
-            last.start()
-            last.join(timeout_s)
+        if self._close is not None:
+            self._close(timeout_s)
 
 
-def start(service: str, instance: str, otlp: str, exporter: "SpanExporter | None" = None) -> Tracing:
+def start(service: str, instance: str, otlp: str, exporter: "SpanExporter | None" = None, ratio: float = 1.0) -> Tracing:
     """Tracing for one process. `otlp`: http(s)://host:port of an OTLP/gRPC collector, or empty for none.
 
-    `exporter` replaces the OTLP one and gets every span at once, for tests. Raises BadSetting on an endpoint that is
-    not a URL; a collector that is down is no error: spans wait in a bounded queue and the oldest batch is dropped.
+    `ratio`: of the traces that begin here, how many are sent (trivium/telemetry/recording.py). `exporter`: one of the
+    SDK's instead of the collector; it gets every span at once, for tests. Raises BadSetting on an endpoint that is not
+    a URL; a collector that is down is no error (trivium/telemetry/shipping.py).
     """
-    if not otlp and exporter is None:
-        return Tracing(NoOpTracer())
-    from opentelemetry.sdk.resources import Resource
-    from opentelemetry.sdk.trace import TracerProvider
-    from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
-    from opentelemetry.sdk.trace.sampling import ALWAYS_ON, ParentBased
-
-    resource = Resource({SERVICE_NAME: service, SERVICE_INSTANCE: instance})
-    provider = TracerProvider(ParentBased(ALWAYS_ON), resource, shutdown_on_exit=False)
+    resource = {SERVICE_NAME: service, SERVICE_INSTANCE: instance}
     if exporter is not None:
-        provider.add_span_processor(SimpleSpanProcessor(exporter))
-    else:
-        processor = BatchSpanProcessor(
-            _exporter(otlp), _QUEUE, max_export_batch_size=_BATCH, schedule_delay_millis=1_000
-        )
-        provider.add_span_processor(processor)
-    return Tracing(provider.get_tracer("trivium"), provider)
+        return Tracing(Recorder(_handing(exporter, resource), ratio), lambda _: exporter.shutdown())
+    if not otlp:
+        return Tracing(NoOpTracer())
+    # Not at the top: who sends no spans needs no thread of grpc's for it.
+    from trivium.telemetry.shipping import Shipper
+
+    shipper = Shipper(otlp, resource, SCOPE)
+    return Tracing(Recorder(shipper.take, ratio), shipper.close)
 
 
-def _exporter(otlp: str) -> "SpanExporter":
-    url = urlsplit(otlp)
-    if url.scheme not in ("http", "https") or not url.netloc:
-        raise BadSetting(f"TRIVIUM_OTLP must be a URL such as http://localhost:4317, not {otlp!r}")
-    from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+def _handing(exporter: "SpanExporter", attributes: Mapping[str, str]) -> Callable[[Recorded], None]:
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import Event, ReadableSpan
 
-    # A collector that is away is its own operator's business: the exporter would log every batch.
-    for name in ("opentelemetry.exporter.otlp.proto.grpc.exporter", "opentelemetry.sdk._shared_internal"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-    return OTLPSpanExporter(endpoint=otlp, insecure=url.scheme == "http", timeout=_EXPORT_TIMEOUT_S)
+    resource = Resource(attributes)
+
+    def hand(span: Recorded) -> None:
+        events = [Event(name, attributes, at_ns) for name, at_ns, attributes in span.events or ()]
+        links = [Link(context, attributes) for context, attributes in span.links or ()]
+        exporter.export([ReadableSpan(
+            span.name, span.context, span.parent, resource, span.attributes, events, links, span.kind,
+            status=span.status or Status(), start_time=span.start_ns, end_time=span.end_ns,
+        )])  # fmt: skip
+
+    return hand
 
 
 # --- contexts on the wire ------------------------------------------------------------------------------------------

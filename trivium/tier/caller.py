@@ -97,7 +97,8 @@ class Caller:
     async def _asked(self, work: Work, tap: Tap, span: Span) -> Outcome:
         try:
             async with asyncio.timeout((work.deadline_ms - now_ms()) / 1000):
-                if not span.is_recording():
+                # Also that of a trace which is not sent: what is called from here must not begin another.
+                if not span.get_span_context().is_valid:
                     return await self.generator.answer(work, tap)
                 with use_span(span, record_exception=False, set_status_on_exception=False):
                     return await self.generator.answer(work, tap)

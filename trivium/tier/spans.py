@@ -6,7 +6,7 @@ tracer nothing is made and the caller's headers are passed on as they came."""
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from opentelemetry.trace import INVALID_SPAN, Span, SpanKind, Status, StatusCode, Tracer
+from opentelemetry.trace import INVALID_SPAN, Span, SpanKind, Status, StatusCode, Tracer, use_span
 
 from trivium.core.errors import VendorFault
 from trivium.core.outcome import Answer, Outcome, Usage
@@ -22,12 +22,13 @@ def chat(tracer: Tracer | None, work: Work, provider: str) -> Iterator[Span]:
         yield INVALID_SPAN
         return
     model = work.target.adapter or work.target.model
-    attributes = {names.GEN_AI_OPERATION: "chat", names.GEN_AI_PROVIDER: provider, names.GEN_AI_MODEL: model}
+    span = tracer.start_span(f"{names.SPAN_CHAT} {model}", kind=SpanKind.CLIENT)
+    if not span.is_recording():
+        yield span
+        return
+    span.set_attributes({names.GEN_AI_OPERATION: "chat", names.GEN_AI_PROVIDER: provider, names.GEN_AI_MODEL: model})
     # Not by the library: its event of an exception would carry a stack trace and what a vendor said into the trace.
-    with tracer.start_as_current_span(
-        f"{names.SPAN_CHAT} {model}", kind=SpanKind.CLIENT, attributes=attributes,
-        record_exception=False, set_status_on_exception=False,
-    ) as span:  # fmt: skip
+    with use_span(span, end_on_exit=True, record_exception=False, set_status_on_exception=False):
         try:
             yield span
         except VendorFault as error:
