@@ -28,6 +28,7 @@ from faust.types.tuples import ConsumerMessage
 
 from trivium.crash import Crash, Point, pass_by
 from trivium.kafka.floor import Floor
+from trivium.kafka.guard import guard
 from trivium.kafka.reader import delivered
 from trivium.kafka.record import Delivered
 
@@ -254,6 +255,11 @@ class SafeConsumerThread(AIOKafkaConsumerThread):
         # Stock hard-codes 1,500 ms: a round trip over the embedded broker then takes seconds.
         consumer._fetch_max_wait_ms = cast(SafeConsumer, self.consumer)._fetch_max_wait_ms
         return consumer
+
+    async def on_start(self) -> None:
+        """See faust. From here on no record stops the fetching."""
+        await super().on_start()
+        guard(self._ensure_consumer())
 
     async def start_offsets(self) -> Mapping[TP, int]:
         """See SafeConsumer.start_offsets; runs in this thread."""

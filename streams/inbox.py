@@ -53,6 +53,7 @@ class OutcomeIn:
 
 def read_request(record: Delivered) -> RequestIn:
     """Raises BadRequest when there is no identity: nobody can be answered."""
+    _readable(record)
     value = record.value or b""
     stated, event = content_type_of(record.headers)
     if event:
@@ -85,6 +86,7 @@ def _raw_hash(value: bytes) -> str:
 
 def read_outcome(record: Delivered) -> OutcomeIn:
     """Raises Undecodable when it is no outcome record, or one that says nothing of its request."""
+    _readable(record)
     try:
         message = journey_pb2.OutcomeRecord.FromString(record.value or b"")
     except DecodeError:
@@ -110,6 +112,11 @@ def _deadline_ms(slip: journey_pb2.Slip, attempt: int) -> int:
 def is_forwarded(record: Delivered) -> bool:
     """Whether another owner sent it here: then it is decided here, wherever this is."""
     return record.header(HEADER_FORWARDED) is not None
+
+
+def _readable(record: Delivered) -> None:
+    if record.unreadable:
+        raise Undecodable(Reason(ReasonCode.UNDECODABLE, record.unreadable, "value", "write records with a Kafka client"))
 
 
 def _not_an_outcome(what: str) -> Undecodable:

@@ -26,6 +26,7 @@ from aiokafka.errors import (
 from trivium.crash import Point, pass_by
 from trivium.kafka.claim import Claim, GroupOptions, Lane
 from trivium.kafka.floor import Floor
+from trivium.kafka.guard import guard
 from trivium.kafka.reader import delivered
 from trivium.kafka.security import arguments, unreachable
 
@@ -120,6 +121,7 @@ class GroupConsumer:
         try:
             async with asyncio.timeout(options.start_timeout_ms / 1000):
                 await consumer.start()
+            guard(consumer)
         except _GONE as error:
             await self._close(consumer)
             raise await unreachable(self._bootstrap, error, f"group {self._group}") from error

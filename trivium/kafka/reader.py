@@ -16,6 +16,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from trivium.core.errors import Unreachable
+from trivium.kafka.guard import Unreadable, guard
 from trivium.kafka.record import Delivered
 from trivium.kafka.security import arguments, unreachable
 
@@ -49,7 +50,8 @@ def delivered(record: ConsumerRecord) -> Delivered:
         if value is None:
             headers = tuple((name, content or b"") for name, content in headers)
             break
-    return Delivered(record.topic, record.partition, record.offset, record.timestamp, record.key, record.value, headers)
+    why = record.why if type(record) is Unreadable else ""
+    return Delivered(record.topic, record.partition, record.offset, record.timestamp, record.key, record.value, headers, why)
 
 
 @asynccontextmanager
@@ -70,6 +72,7 @@ async def connected(bootstrap: str, topic: str, options: ReaderOptions) -> Async
         try:
             async with asyncio.timeout(options.start_timeout_ms / 1000):
                 await consumer.start()
+            guard(consumer)
         except _GONE as error:
             raise await unreachable(bootstrap, error, f"topic {topic}") from error
         yield consumer
@@ -97,8 +100,8 @@ async def read_tail(
 ) -> AsyncIterator[Delivered]:
     """The records of `topic` since `from_ms` (epoch ms, broker's time), partition by partition in order.
 
-    `until`: partition -> the offset to stop before; other partitions are not read. Gaps are allowed. Raises
-    Unreachable when the broker is not there, or gives nothing for `idle_timeout_ms` although there is more.
+    `until`: partition -> the offset to stop before; other partitions are not read. Gaps are allowed, and what cannot be
+    read as a record is left out. Raises Unreachable when the broker is not there, or gives nothing for `idle_timeout_ms` although there is more.
     """
     chosen = options or ReaderOptions()
     async with connected(bootstrap, topic, chosen) as consumer:
@@ -109,7 +112,7 @@ async def read_tail(
             for partition, records in batch.items():
                 end = unread[partition]
                 for record in records:
-                    if record.offset < end and record.timestamp >= from_ms:
+                    if record.offset < end and record.timestamp >= from_ms and type(record) is not Unreadable:
                         yield delivered(record)
             if batch:
                 quiet_since = time.monotonic()
@@ -272,7 +275,8 @@ class Tail:
             batch = await _poll(consumer, [])
             for partition, records in batch.items():
                 for record in records:
-                    self._give(delivered(record))
+                    if type(record) is not Unreadable:
+                        self._give(delivered(record))
                 self._next[partition] = records[-1].offset + 1
             positions = {partition: await consumer.position(partition) for partition in self._next}
             self._look(consumer, positions)

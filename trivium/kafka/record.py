@@ -35,6 +35,8 @@ class Delivered:
     value: bytes | None
     """None is a tombstone."""
     headers: tuple[tuple[str, bytes], ...] = ()
+    unreadable: str = ""
+    """Why this is no record but bytes that stand for one (or for a whole batch); see trivium/kafka/guard.py."""
 
     def header(self, name: str) -> bytes | None:
         """The last header of this name, or None."""

@@ -143,6 +143,9 @@ class Worker:
             self._memory.fold((record,), now_ms())
 
     def _on_claim(self, claim: Claim) -> None:
+        if claim.record.unreadable:
+            self._put_aside(claim, Reason(ReasonCode.UNDECODABLE, claim.record.unreadable, "value", "write records with a Kafka client"))
+            return
         try:
             message = journey_pb2.Work.FromString(claim.record.value or b"")
             work = codec.work_from(message)
