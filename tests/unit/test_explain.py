@@ -7,14 +7,16 @@ from typing import Any
 import pytest
 
 from tests.unit.journeys import ENTERPRISE, NOW, a_policy, a_request, after, called, came, ended, fault, started
+from trivium.codec import ledger_record, ledger_wire, terminal_to
 from trivium.core.explain import dollars, explain
 from trivium.core.journey import advance
 from trivium.core.outcome import Answer, FaultKind, ToolUse, Usage
 from trivium.core.policy import Attribute, Condition, Leg, Op, Policy, Rule
-from trivium.core.request import Request, Sensitivity, Stakes
+from trivium.core.request import Knowledge, Priority, Request, Sensitivity, Stakes, ToolSpec
 from trivium.core.slip import End, Facts, Health, TargetFacts
 from trivium.core.whatif import Known, destination, smallest_change
 from trivium.policy import load
+from trivium.v1.records_pb2 import LedgerRecord
 
 EXAMPLE = load(Path(__file__).parents[2] / "examples/support/policy.yaml")
 
@@ -124,3 +126,24 @@ def test_the_search_starts_from_where_the_request_really_goes(task_type: str) ->
     known = Known("acme", task_type, tokens=call.journey.decision.prompt_tokens)
     if not call.journey.decision.experiment:
         assert destination(known, EXAMPLE) == call.work.target.name
+
+
+def test_what_the_ledger_keeps_is_not_guessed_from_the_rule() -> None:
+    either = replace(ENTERPRISE, when=(Condition(Attribute.STAKES, Op.IN, ("low", "high")),))
+    policy = a_policy(rules=(either,))
+    request = a_request(stakes=Stakes.HIGH)
+    end = answered(request, policy)
+    found = smallest_change(known_of(request, end, stakes=Stakes.HIGH), end.decision, end.terminal, policy)
+    assert found == "stakes normal instead of high had sent it to finetuned/support."
+
+
+def test_the_ledger_keeps_the_unusual_and_nothing_of_the_usual() -> None:
+    tool = ToolSpec("refund", "", "{}")
+    fields = {"stakes": Stakes.HIGH, "priority": Priority.BATCH, "knowledge": Knowledge.WORLD, "tools": (tool, tool)}
+    for request in (a_request(), a_request(**fields, replays="acme/r1 trivium.requests-3-17")):
+        end = ended(started(replace(request, timeout_ms=0)))
+        live = LedgerRecord.FromString(ledger_wire(end, "kafka", terminal_to(end.terminal)))
+        assert live == ledger_record(end, "kafka")
+        said = (live.stakes, live.priority, live.knowledge, live.tools, live.replays)
+        unusual = ("high", "batch", "world", 2, "acme/r1 trivium.requests-3-17")
+        assert said == (unusual if request.tools else ("", "", "", 0, ""))

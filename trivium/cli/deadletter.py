@@ -1,14 +1,17 @@
 """`trivium deadletter`: what was put aside, and how to ask it again."""
 
+import json
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 
 import click
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.message import DecodeError
 
-from trivium.cli.log import everything, since
-from trivium.cli.screen import json_option, kafka_option, print_json, print_records, print_table, run, settings
+from trivium.cli.log import NotInTheLog, everything, since
+from trivium.cli.screen import console, json_option, kafka_option, print_json, print_records, print_table, run, settings
 from trivium.codec import content_type_of, decode_request, identity_from, open_event
 from trivium.core.errors import BadRequest
 from trivium.core.murmur2 import partition_of
@@ -38,6 +41,38 @@ def _filters(function: Any) -> Any:
     ):
         function = option(function)
     return function
+
+
+@deadletter.command("show", epilog="Example: trivium deadletter show trivium.requests-3-17")
+@click.argument("letter_id")
+@kafka_option
+@json_option
+def show(letter_id: str, kafka: str | None, as_json: bool) -> None:
+    """The whole of one: what was wrong, where the record was, its headers and its value as it came."""
+
+    async def find() -> DeadLetter | None:
+        at = settings(KafkaSettings, kafka=kafka)
+        return next(iter([letter async for letter in _letters(at, None, None, letter_id, None)]), None)
+
+    letter = run(find())
+    if letter is None:
+        raise NotInTheLog(f"no dead letter {letter_id!r}: `trivium deadletter list` has their ids (topic-partition-offset)")
+    whole = _plain(letter) | {"key": letter.key.decode("utf-8", "backslashreplace"), "readable_as": _readable(letter)}
+    if as_json:
+        print_json(whole)
+        return
+    for name, told in whole.items():
+        text = json.dumps(told, indent=2, ensure_ascii=False) if isinstance(told, dict) else str(told)
+        console().print(f"{name}: {text}", markup=False, highlight=False)
+
+
+def _readable(letter: DeadLetter) -> dict[str, Any] | str:
+    """What a replay asks, before it gets its number; or that there is nothing to ask."""
+    request = _asked(letter)
+    if request is None:
+        return "not a readable request"
+    told: dict[str, Any] = MessageToDict(request, preserving_proto_field_name=True)
+    return told
 
 
 async def _letters(
@@ -135,18 +170,28 @@ async def _replay(
 
 
 def _request(letter: DeadLetter) -> request_pb2.Request | None:
+    """The same again as an identity of its own, which says what it replays."""
+    message = _asked(letter)
+    if message is None:
+        return None
+    message.replays = f"{identity_from(message)} {letter.id}"
+    # Seconds since 2020 grow with every replay and leave the number readable.
+    message.replay = max(message.replay + 1, int(time.time()) - 1_577_836_800)
+    return message
+
+
+def _asked(letter: DeadLetter) -> request_pb2.Request | None:
     if letter.topic == REQUESTS:
         try:
             message = _published(letter)
         except BadRequest:
             return None
-    else:
+        return message
+    try:
         message = journey_pb2.Work.FromString(letter.value).request
-        if not message.id:
-            return None
-    # Seconds since 2020 grow with every replay and leave the number readable.
-    message.replay = max(message.replay + 1, int(time.time()) - 1_577_836_800)
-    return message
+    except DecodeError:
+        return None
+    return message if message.id else None
 
 
 def _published(letter: DeadLetter) -> request_pb2.Request:

@@ -12,6 +12,7 @@ from google.protobuf.message import Message
 
 from trivium.codec.journey import decision_to, scope_to, spec_to, target_to
 from trivium.codec.outcome import outcome_to, put_attempt, refused_to
+from trivium.codec.records import put_unusual
 from trivium.codec.wire import Shared
 from trivium.core.policy import Leg, Route, Target, TaskSpec
 from trivium.core.slip import Call, End, Journey
@@ -106,10 +107,11 @@ def ledger_wire(end: End, door: str, terminal: outcome_pb2.Terminal) -> bytes:
         user_tier=request.user_tier,
         sensitivity=request.sensitivity._value_,
         endpoint=request.endpoint,
-    ).SerializeToString()
+    )
+    put_unusual(own, request)
     bare, decision = terminal.SerializeToString(), decision_to(end.decision).SerializeToString()
     return b"".join(
-        (own, _LEDGER_TERMINAL, _varint(len(bare)), bare, _LEDGER_DECISION, _varint(len(decision)), decision)
+        (own.SerializeToString(), _LEDGER_TERMINAL, _varint(len(bare)), bare, _LEDGER_DECISION, _varint(len(decision)), decision)
     )
 
 

@@ -10,7 +10,7 @@ from trivium.codec.journey import decision_to
 from trivium.codec.outcome import answer_to, outcome_to, reason_to, terminal_to
 from trivium.codec.request import identity_to
 from trivium.core.outcome import Outcome, Reason
-from trivium.core.request import Identity, Request
+from trivium.core.request import Identity, Knowledge, Priority, Request, Stakes
 from trivium.core.slip import End, Journey
 from trivium.core.subject import mark
 from trivium.v1 import outcome_pb2
@@ -53,6 +53,21 @@ def _who(record: pb.LedgerRecord, request: Request) -> None:
     record.user_tier = request.user_tier
     record.sensitivity = request.sensitivity._value_
     record.endpoint = request.endpoint
+    put_unusual(record, request)
+
+
+def put_unusual(record: pb.LedgerRecord, request: Request) -> None:
+    """What most requests leave as it is: an empty word in the record is the default."""
+    if request.stakes is not Stakes.NORMAL:
+        record.stakes = request.stakes.value
+    if request.priority is not Priority.NORMAL:
+        record.priority = request.priority.value
+    if request.knowledge is not Knowledge.UNKNOWN:
+        record.knowledge = request.knowledge.value
+    if request.tools:
+        record.tools = len(request.tools)
+    if request.replays:
+        record.replays = request.replays
 
 
 def cache_entry(end: End, vector: NDArray[np.float32], fingerprint: str, corpus_epoch: int) -> pb.CacheEntry:

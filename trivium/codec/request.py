@@ -167,6 +167,7 @@ def _request_from(message: pb.Request, identity: Identity) -> Request:
         knowledge=word(Knowledge, message.knowledge, "knowledge", _UNKNOWN),
         reply_to=message.reply_to,
         tags=tuple(tags) if tags else (),
+        replays=message.replays,
         unknown=unknown_of(message),
     )
 
@@ -218,6 +219,7 @@ def request_to(request: Request) -> pb.Request:
         knowledge=request.knowledge.value,
         reply_to=request.reply_to,
         tags=request.tags,
+        replays=request.replays,
     )  # fmt: skip
     if request.unknown:
         message.MergeFromString(request.unknown)

@@ -156,6 +156,8 @@ class Request:
     knowledge: Knowledge = Knowledge.UNKNOWN
     reply_to: str = ""
     tags: tuple[str, ...] = ()
+    replays: str = ""
+    """Of a request that was asked again out of the dead letters: the identity and the letter."""
     unknown: bytes = b""
     """Fields of a newer writer, carried along untouched."""
 

@@ -1,8 +1,8 @@
 """What would have sent a request elsewhere: the smallest single change of an attribute, a bar or a health.
 
-Works from what the ledger keeps. The text of the prompt is not there, nor are stakes, priority, knowledge and tools; they are
-taken at their defaults, or as the rule that was applied demands. Facts are neutral: every target is well and the
-cache is empty.
+Works from what the ledger keeps. The text of the prompt is not there. Stakes, priority and knowledge that a record does not
+name are at their defaults, or as the rule that was applied demands (records of older writers name none). Facts are neutral:
+every target is well and the cache is empty.
 """
 
 from collections.abc import Iterable, Iterator
@@ -17,7 +17,17 @@ from trivium.core.explain import dollars
 from trivium.core.forbid import allowed_for_good, case_of
 from trivium.core.outcome import Terminal, TerminalKind, Verdict
 from trivium.core.policy import Attribute, Policy, Rule, TaskType
-from trivium.core.request import Identity, Knowledge, Output, OutputKind, Priority, Request, Sensitivity, Stakes
+from trivium.core.request import (
+    Identity,
+    Knowledge,
+    Output,
+    OutputKind,
+    Priority,
+    Request,
+    Sensitivity,
+    Stakes,
+    ToolSpec,
+)
 from trivium.core.trail import Trail
 
 WORD = 1.0
@@ -52,6 +62,8 @@ class Known:
     tokens: int = 0
     complexity: float | None = None
     novel: bool = False
+    tools: int = 0
+    """How many of its own the request brought."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +118,7 @@ def _request(known: Known) -> Request:
         stakes=known.stakes,
         priority=known.priority,
         knowledge=known.knowledge,
+        tools=(ToolSpec("", "", ""),) * known.tools,
     )
 
 
@@ -118,6 +131,8 @@ def _by_rule(known: Known, decision: Decision, policy: Policy) -> Known:
 def _meeting(known: Known, rule: Rule) -> Known:
     for condition in rule.when:
         if condition.attribute not in (Attribute.STAKES, Attribute.PRIORITY, Attribute.KNOWLEDGE):
+            continue
+        if isinstance(condition.value, tuple) and getattr(known, condition.attribute.value).value in condition.value:
             continue
         word = condition.value[0] if isinstance(condition.value, tuple) else str(condition.value)
         known = _with(known, condition.attribute, word) or known

@@ -55,7 +55,7 @@ class Target(_message.Message):
     def __init__(self, name: _Optional[str] = ..., tier: _Optional[str] = ..., model: _Optional[str] = ..., adapter: _Optional[str] = ..., prices: _Optional[_Union[Prices, _Mapping]] = ..., context_window: _Optional[int] = ..., max_output_tokens: _Optional[int] = ..., formats: _Optional[_Iterable[str]] = ..., tools: _Optional[bool] = ..., generator: _Optional[_Union[Target, _Mapping]] = ..., on_ambiguous: _Optional[str] = ..., streams: _Optional[bool] = ...) -> None: ...
 
 class TaskSpec(_message.Message):
-    __slots__ = ("name", "system", "output", "max_output_tokens", "temperature", "corpus", "search_documents", "passages", "context_budget_tokens", "relevance_cut", "slots")
+    __slots__ = ("name", "system", "output", "max_output_tokens", "temperature", "corpus", "search_documents", "passages", "context_budget_tokens", "relevance_cut", "slots", "examples")
     NAME_FIELD_NUMBER: _ClassVar[int]
     SYSTEM_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_FIELD_NUMBER: _ClassVar[int]
@@ -67,6 +67,7 @@ class TaskSpec(_message.Message):
     CONTEXT_BUDGET_TOKENS_FIELD_NUMBER: _ClassVar[int]
     RELEVANCE_CUT_FIELD_NUMBER: _ClassVar[int]
     SLOTS_FIELD_NUMBER: _ClassVar[int]
+    EXAMPLES_FIELD_NUMBER: _ClassVar[int]
     name: str
     system: str
     output: _request_pb2.Output
@@ -78,7 +79,16 @@ class TaskSpec(_message.Message):
     context_budget_tokens: int
     relevance_cut: float
     slots: int
-    def __init__(self, name: _Optional[str] = ..., system: _Optional[str] = ..., output: _Optional[_Union[_request_pb2.Output, _Mapping]] = ..., max_output_tokens: _Optional[int] = ..., temperature: _Optional[float] = ..., corpus: _Optional[str] = ..., search_documents: _Optional[bool] = ..., passages: _Optional[int] = ..., context_budget_tokens: _Optional[int] = ..., relevance_cut: _Optional[float] = ..., slots: _Optional[int] = ...) -> None: ...
+    examples: _containers.RepeatedCompositeFieldContainer[Example]
+    def __init__(self, name: _Optional[str] = ..., system: _Optional[str] = ..., output: _Optional[_Union[_request_pb2.Output, _Mapping]] = ..., max_output_tokens: _Optional[int] = ..., temperature: _Optional[float] = ..., corpus: _Optional[str] = ..., search_documents: _Optional[bool] = ..., passages: _Optional[int] = ..., context_budget_tokens: _Optional[int] = ..., relevance_cut: _Optional[float] = ..., slots: _Optional[int] = ..., examples: _Optional[_Iterable[_Union[Example, _Mapping]]] = ...) -> None: ...
+
+class Example(_message.Message):
+    __slots__ = ("input", "output")
+    INPUT_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_FIELD_NUMBER: _ClassVar[int]
+    input: str
+    output: str
+    def __init__(self, input: _Optional[str] = ..., output: _Optional[str] = ...) -> None: ...
 
 class Leg(_message.Message):
     __slots__ = ("target", "bar")

@@ -10,7 +10,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class LedgerRecord(_message.Message):
-    __slots__ = ("role", "terminal", "decision", "team", "application", "use_case", "end_user", "user_tier", "sensitivity", "endpoint", "door", "stray", "at_ms")
+    __slots__ = ("role", "terminal", "decision", "team", "application", "use_case", "end_user", "user_tier", "sensitivity", "endpoint", "door", "stray", "at_ms", "stakes", "priority", "knowledge", "tools", "replays")
     ROLE_FIELD_NUMBER: _ClassVar[int]
     TERMINAL_FIELD_NUMBER: _ClassVar[int]
     DECISION_FIELD_NUMBER: _ClassVar[int]
@@ -24,6 +24,11 @@ class LedgerRecord(_message.Message):
     DOOR_FIELD_NUMBER: _ClassVar[int]
     STRAY_FIELD_NUMBER: _ClassVar[int]
     AT_MS_FIELD_NUMBER: _ClassVar[int]
+    STAKES_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    KNOWLEDGE_FIELD_NUMBER: _ClassVar[int]
+    TOOLS_FIELD_NUMBER: _ClassVar[int]
+    REPLAYS_FIELD_NUMBER: _ClassVar[int]
     role: str
     terminal: _outcome_pb2.Terminal
     decision: _journey_pb2.Decision
@@ -37,7 +42,12 @@ class LedgerRecord(_message.Message):
     door: str
     stray: _outcome_pb2.Outcome
     at_ms: int
-    def __init__(self, role: _Optional[str] = ..., terminal: _Optional[_Union[_outcome_pb2.Terminal, _Mapping]] = ..., decision: _Optional[_Union[_journey_pb2.Decision, _Mapping]] = ..., team: _Optional[str] = ..., application: _Optional[str] = ..., use_case: _Optional[str] = ..., end_user: _Optional[str] = ..., user_tier: _Optional[str] = ..., sensitivity: _Optional[str] = ..., endpoint: _Optional[str] = ..., door: _Optional[str] = ..., stray: _Optional[_Union[_outcome_pb2.Outcome, _Mapping]] = ..., at_ms: _Optional[int] = ...) -> None: ...
+    stakes: str
+    priority: str
+    knowledge: str
+    tools: int
+    replays: str
+    def __init__(self, role: _Optional[str] = ..., terminal: _Optional[_Union[_outcome_pb2.Terminal, _Mapping]] = ..., decision: _Optional[_Union[_journey_pb2.Decision, _Mapping]] = ..., team: _Optional[str] = ..., application: _Optional[str] = ..., use_case: _Optional[str] = ..., end_user: _Optional[str] = ..., user_tier: _Optional[str] = ..., sensitivity: _Optional[str] = ..., endpoint: _Optional[str] = ..., door: _Optional[str] = ..., stray: _Optional[_Union[_outcome_pb2.Outcome, _Mapping]] = ..., at_ms: _Optional[int] = ..., stakes: _Optional[str] = ..., priority: _Optional[str] = ..., knowledge: _Optional[str] = ..., tools: _Optional[int] = ..., replays: _Optional[str] = ...) -> None: ...
 
 class AttemptRecord(_message.Message):
     __slots__ = ("state", "identity", "attempt", "execution", "target", "instance", "at_ms", "usage", "cost_micro_dollars", "fault", "team", "application", "use_case", "end_user", "user_tier", "task_type", "door", "begun_ms", "part_of", "costs", "model")

@@ -7,7 +7,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Request(_message.Message):
-    __slots__ = ("tenant", "id", "replay", "endpoint", "task_type", "target", "messages", "prompt", "team", "application", "use_case", "end_user", "user_tier", "subject", "sensitivity", "stakes", "priority", "timeout_ms", "max_output_tokens", "temperature", "output", "tools", "cache", "corpus", "knowledge", "reply_to", "tags")
+    __slots__ = ("tenant", "id", "replay", "endpoint", "task_type", "target", "messages", "prompt", "team", "application", "use_case", "end_user", "user_tier", "subject", "sensitivity", "stakes", "priority", "timeout_ms", "max_output_tokens", "temperature", "output", "tools", "cache", "corpus", "knowledge", "reply_to", "tags", "replays")
     TENANT_FIELD_NUMBER: _ClassVar[int]
     ID_FIELD_NUMBER: _ClassVar[int]
     REPLAY_FIELD_NUMBER: _ClassVar[int]
@@ -35,6 +35,7 @@ class Request(_message.Message):
     KNOWLEDGE_FIELD_NUMBER: _ClassVar[int]
     REPLY_TO_FIELD_NUMBER: _ClassVar[int]
     TAGS_FIELD_NUMBER: _ClassVar[int]
+    REPLAYS_FIELD_NUMBER: _ClassVar[int]
     tenant: str
     id: str
     replay: int
@@ -62,7 +63,8 @@ class Request(_message.Message):
     knowledge: str
     reply_to: str
     tags: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, tenant: _Optional[str] = ..., id: _Optional[str] = ..., replay: _Optional[int] = ..., endpoint: _Optional[str] = ..., task_type: _Optional[str] = ..., target: _Optional[str] = ..., messages: _Optional[_Iterable[_Union[Message, _Mapping]]] = ..., prompt: _Optional[str] = ..., team: _Optional[str] = ..., application: _Optional[str] = ..., use_case: _Optional[str] = ..., end_user: _Optional[str] = ..., user_tier: _Optional[str] = ..., subject: _Optional[str] = ..., sensitivity: _Optional[str] = ..., stakes: _Optional[str] = ..., priority: _Optional[str] = ..., timeout_ms: _Optional[int] = ..., max_output_tokens: _Optional[int] = ..., temperature: _Optional[float] = ..., output: _Optional[_Union[Output, _Mapping]] = ..., tools: _Optional[_Iterable[_Union[ToolSpec, _Mapping]]] = ..., cache: _Optional[str] = ..., corpus: _Optional[str] = ..., knowledge: _Optional[str] = ..., reply_to: _Optional[str] = ..., tags: _Optional[_Iterable[str]] = ...) -> None: ...
+    replays: str
+    def __init__(self, tenant: _Optional[str] = ..., id: _Optional[str] = ..., replay: _Optional[int] = ..., endpoint: _Optional[str] = ..., task_type: _Optional[str] = ..., target: _Optional[str] = ..., messages: _Optional[_Iterable[_Union[Message, _Mapping]]] = ..., prompt: _Optional[str] = ..., team: _Optional[str] = ..., application: _Optional[str] = ..., use_case: _Optional[str] = ..., end_user: _Optional[str] = ..., user_tier: _Optional[str] = ..., subject: _Optional[str] = ..., sensitivity: _Optional[str] = ..., stakes: _Optional[str] = ..., priority: _Optional[str] = ..., timeout_ms: _Optional[int] = ..., max_output_tokens: _Optional[int] = ..., temperature: _Optional[float] = ..., output: _Optional[_Union[Output, _Mapping]] = ..., tools: _Optional[_Iterable[_Union[ToolSpec, _Mapping]]] = ..., cache: _Optional[str] = ..., corpus: _Optional[str] = ..., knowledge: _Optional[str] = ..., reply_to: _Optional[str] = ..., tags: _Optional[_Iterable[str]] = ..., replays: _Optional[str] = ...) -> None: ...
 
 class Message(_message.Message):
     __slots__ = ("role", "text", "tool_calls", "tool_call_id")

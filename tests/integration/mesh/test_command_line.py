@@ -19,7 +19,7 @@ EXAMPLE = Path("examples/support")
 POLICY, TASKS, PAIRS = EXAMPLE / "policy.yaml", EXAMPLE / "tasks.jsonl", EXAMPLE / "pairs.jsonl"
 PUBLIC = (
     ("ask",), ("publish",), ("ingest",), ("policy", "check"), ("why",), ("trace",), ("ledger",), ("topics",),
-    ("deadletter", "list"), ("deadletter", "replay"), ("cache", "drop"), ("erase",), ("train-classifier",), ("train-cache",),
+    ("deadletter", "list"), ("deadletter", "show"), ("deadletter", "replay"), ("cache", "drop"), ("erase",), ("train-classifier",), ("train-cache",),
     ("demo",), ("up",),
 )  # fmt: skip
 
@@ -220,6 +220,11 @@ async def test_a_dead_letter_is_listed_and_replayed_under_a_new_number(mesh: Run
     (letter,) = letters
     assert (letter["field"], letter["topic"]) == ("stakes", "trivium.requests")
     assert letter["hint"]
+    (whole,) = (await mesh.trivium("deadletter", "show", letter["id"], "--json")).lines
+    assert (whole["key"], whole["headers"]["content-type"]) == (f"acme/{name}", "application/protobuf")
+    assert (whole["readable_as"]["prompt"], whole["readable_as"]["stakes"]) == ("x", "huge")
+    nobody = await mesh.trivium("deadletter", "show", "trivium.requests-0-99999")
+    assert (nobody.status, nobody.err.count("\n")) == (2, 1)
     dry = await mesh.trivium("deadletter", "replay", "--id", letter["id"], "--dry-run")
     assert (dry.status, "Would be asked again" in dry.out) == (0, True)
     (row,) = (await mesh.trivium("deadletter", "replay", "--id", letter["id"], "--json")).lines
@@ -312,3 +317,5 @@ async def test_a_replayed_request_is_answered_when_its_fault_is_gone(mesh: Runni
     async with asyncio.timeout(TIMEOUT_S):
         terminal = await mesh.grpc.wait(Identity("acme", name, number))
     assert (terminal.kind.value, terminal.identity.replay) == ("answered", number)
+    told = await mesh.trivium("why", name)
+    assert f"asked again out of the dead letters: acme/{name} {letter.id}" in told.out
