@@ -18,11 +18,13 @@ def policy() -> None:
 
 @policy.command(epilog="Example: trivium policy check examples/support/policy.yaml")
 @click.argument("path", type=click.Path(path_type=Path))
+@click.option("--with", "fragments", multiple=True, type=click.Path(path_type=Path), metavar="FRAGMENT",
+              help="Check it with a fragment's prompts in the place of its own (trivium prompts slim writes such).")
 @json_option
-def check(path: Path, as_json: bool) -> int:
+def check(path: Path, fragments: tuple[Path, ...], as_json: bool) -> int:
     """Validate a policy as a whole: every problem with line and field. Exit status 1 when it would be refused."""
     try:
-        found = load(path)
+        found = load(path, fragments)
     except BadPolicy as error:
         if as_json:
             print_json({"ok": False, "problems": list(error.problems)})

@@ -14,7 +14,7 @@ from trivium.codec.request import output_from, output_to, request_from, request_
 from trivium.codec.wire import MEMO, Shared, unknown_of, word
 from trivium.core.decision import Classification, Decision, DecisionLine, Forbidden, ForbiddenBy, Source
 from trivium.core.outcome import Outcome
-from trivium.core.policy import Leg, OnAmbiguous, Prices, Target, TaskSpec, Tier
+from trivium.core.policy import Example, Leg, OnAmbiguous, Prices, Target, TaskSpec, Tier
 from trivium.core.slip import CacheScope, Call, ContentType, Journey, Work
 from trivium.v1 import journey_pb2 as pb
 from trivium.v1 import request_pb2
@@ -107,6 +107,7 @@ def _spec_from(wire: bytes) -> TaskSpec:
         context_budget_tokens=m.context_budget_tokens,
         relevance_cut=m.relevance_cut,
         slots=m.slots,
+        examples=tuple(Example(e.input, e.output) for e in m.examples),
     )
 
 
@@ -123,6 +124,7 @@ def _spec_to(s: TaskSpec) -> pb.TaskSpec:
         context_budget_tokens=s.context_budget_tokens,
         relevance_cut=s.relevance_cut,
         slots=s.slots,
+        examples=[pb.Example(input=e.input, output=e.output) for e in s.examples],
     )
 
 

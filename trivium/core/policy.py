@@ -83,6 +83,14 @@ Route = tuple[Leg, ...]
 
 
 @dataclass(frozen=True, slots=True)
+class Example:
+    """A message and the answer that it is to have, shown to the model (few-shot)."""
+
+    input: str
+    output: str
+
+
+@dataclass(frozen=True, slots=True)
 class TaskSpec:
     """How a task type shapes the answers: what a tier needs of the policy."""
 
@@ -99,6 +107,7 @@ class TaskSpec:
     relevance_cut: float = 0.0
     slots: int = 8
     """Calls at once in one instance of a tier; idle ones are lent."""
+    examples: tuple[Example, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,8 @@ from trivium.core.request import Request
 BYTES_PER_TOKEN = 4
 TOKENS_PER_MESSAGE = 4
 """Role and separators, as chat templates write them."""
+EXAMPLE_BYTES = 40
+"""What stands around an example (trivium/tier/prompting.py)."""
 
 
 def byte_length(text: str) -> int:
@@ -35,10 +37,12 @@ def prompt_bytes(request: Request) -> int:
 
 
 def prompt_tokens(request: Request, spec: TaskSpec, size_bytes: int) -> int:
-    """Estimated input tokens of a plain call: the caller's `size_bytes`, the system prompt, and the chat template."""
-    return -(-(size_bytes + byte_length(spec.system)) // BYTES_PER_TOKEN) + TOKENS_PER_MESSAGE * (
-        len(request.messages) + 1
-    )
+    """Estimated input tokens of a plain call: the caller's `size_bytes`, the system prompt with its examples, and the chat
+    template."""
+    own = byte_length(spec.system)
+    if spec.examples:
+        own += sum(EXAMPLE_BYTES + byte_length(e.input) + byte_length(e.output) for e in spec.examples)
+    return -(-(size_bytes + own) // BYTES_PER_TOKEN) + TOKENS_PER_MESSAGE * (len(request.messages) + 1)
 
 
 def tokens_at(target: Target, spec: TaskSpec, tokens: int) -> int:

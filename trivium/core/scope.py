@@ -35,11 +35,13 @@ def scope_of(request: Request, spec: TaskSpec, task: TaskType, route: Route) -> 
 
 
 def shape_of(spec: TaskSpec, route: Route) -> str:
-    """Hash of what shapes the answers: prompt, form, lengths, corpus, and the targets that may write them."""
+    """Hash of what shapes the answers: prompt, examples, form, lengths, corpus, and the targets that may write them."""
+    examples = [(example.input, example.output) for example in spec.examples]
     return draw.digest((
         (spec.name, spec.system, spec.output.kind.value, spec.output.schema_json, spec.max_output_tokens, spec.temperature),
         (spec.corpus, spec.search_documents, spec.passages, spec.context_budget_tokens, spec.relevance_cut),
         [_writers(leg.target) for leg in route],
+        *([examples] if examples else []),
     ))  # fmt: skip
 
 

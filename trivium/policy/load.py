@@ -1,6 +1,7 @@
 """The policy file as a whole: text to Policy, or every problem with its line and field."""
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
@@ -9,6 +10,7 @@ from trivium.core.errors import BadPolicy
 from trivium.core.near import hint, quoted
 from trivium.core.policy import Classifier, Policy, Target, TaskType, Tenant, Tier
 from trivium.core.price import dearest
+from trivium.policy.fragment import overlaid
 from trivium.policy.metrics import read_shown
 from trivium.policy.rules import Names, read_endpoints, read_experiments, read_rules, read_tenants
 from trivium.policy.section import Report, Section, as_section
@@ -18,25 +20,30 @@ from trivium.policy.tasks import DAY_MS, read_default, read_novel, read_tasks
 LARGEST_BYTES = 4_000_000
 
 
-def load(path: str | Path) -> Policy:
-    """Raises BadPolicy with all problems, also when the file cannot be read."""
+def load(path: str | Path, fragments: Sequence[Path] = ()) -> Policy:
+    """Raises BadPolicy with all problems, also when a file cannot be read. `fragments`: see trivium/policy/fragment.py."""
     file = Path(path)
-    try:
-        content = file.read_bytes()
-    except OSError as error:
-        raise BadPolicy((f"{path}: cannot be read: {error.strerror or error}",)) from None
-    return parse(content, file)
+    return parse(_read(file), file, [(one.name, _read(one)) for one in fragments])
 
 
-def parse(content: bytes, file: Path) -> Policy:
+def parse(content: bytes, file: Path, fragments: Sequence[tuple[str, bytes]] = ()) -> Policy:
     """The policy in `content`; `file` names it in messages and is where relative paths in it start from."""
     report = Report(file.name)
     root = root_of(content, report)
-    policy = _policy(root, content, file)
+    for name, part in fragments:
+        root = overlaid(root, root_of(part, Report(name)))
+    policy = _policy(root, b"".join((content, *(part for _, part in fragments))), file)
     root.close()
     if report.problems:
         raise BadPolicy(report.problems)
     return policy
+
+
+def _read(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise BadPolicy((f"{file}: cannot be read: {error.strerror or error}",)) from None
 
 
 def root_of(content: bytes, report: Report) -> Section:
@@ -44,7 +51,7 @@ def root_of(content: bytes, report: Report) -> Section:
     if len(content) > LARGEST_BYTES:
         raise BadPolicy((f"{report.name}: has {len(content)} bytes, at most {LARGEST_BYTES} are read",))
     try:
-        node = yaml.compose(content.decode("utf-8"), yaml.SafeLoader)
+        node = _composed(content.decode("utf-8"), report.name)
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         raise BadPolicy((f"{report.name}:{line}: not UTF-8",)) from None
@@ -58,6 +65,16 @@ def root_of(content: bytes, report: Report) -> Section:
     if root is None:
         raise BadPolicy(report.problems or (f"{report.name}:1: the file is empty",))
     return root
+
+
+def _composed(text: str, name: str) -> yaml.Node | None:
+    """The tree of a text. Its marks carry the file's name: a policy may be put together of several files."""
+    loader = yaml.SafeLoader(text)
+    loader.name = name
+    try:
+        return loader.get_single_node()
+    finally:
+        loader.dispose()
 
 
 def _policy(root: Section, content: bytes, file: Path) -> Policy:

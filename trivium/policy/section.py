@@ -35,7 +35,7 @@ class Report:
 
     def problem(self, node: Node, path: str, message: str) -> None:
         line = node.start_mark.line + 1
-        self._found.append((line, f"{self.name}:{line}: {path + ': ' if path else ''}{message}"))
+        self._found.append((line, f"{node.start_mark.name}:{line}: {path + ': ' if path else ''}{message}"))
 
     @property
     def problems(self) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from yaml import MappingNode, Node, ScalarNode, SequenceNode, YAMLError
 from yaml.constructor import SafeConstructor
 
-from trivium.core.policy import CacheRule, Kind, Leg, Route, Target, TaskSpec, TaskType, Tier
+from trivium.core.policy import CacheRule, Example, Kind, Leg, Route, Target, TaskSpec, TaskType, Tier
 from trivium.core.request import Output, OutputKind
 from trivium.core.scope import shape_of
 from trivium.policy.section import Section, as_section
@@ -17,6 +17,7 @@ RESERVED = ("auto", NOVEL)
 LARGEST_PROMPT = 3_000_000
 DAY_MS = 86_400_000
 DEEPEST_SCHEMA = 32
+MOST_EXAMPLES = 50
 
 
 def read_tasks(root: Section, targets: Mapping[str, Target], longest_ms: int) -> dict[str, TaskType]:
@@ -78,7 +79,23 @@ def read_spec(name: str, section: Section) -> TaskSpec:
         context_budget_tokens=section.whole("context_budget_tokens", 600, least=32, most=200_000),
         relevance_cut=section.number("relevance_cut", 0, 1) or 0.0,
         slots=section.whole("slots", 8, least=1, most=1024),
+        examples=_examples(section),
     )
+
+
+def _examples(section: Section) -> tuple[Example, ...]:
+    """Pairs of `input` and `output`, shown to the model with every request."""
+    found: list[Example] = []
+    for node, path in section.items("examples"):
+        part = as_section(node, path, section.report)
+        if part is None:
+            continue
+        if part.required("input") and part.required("output"):
+            found.append(Example(part.text("input"), part.text("output")))
+        part.close()
+    if len(found) > MOST_EXAMPLES:
+        section.problem("examples", f"are {len(found)}, at most {MOST_EXAMPLES} go with every request")
+    return tuple(found)
 
 
 def _task(name: str, section: Section, targets: Mapping[str, Target], longest_ms: int) -> TaskType:

@@ -12,6 +12,7 @@ def static_system(work: Work, ask_for_json: bool) -> str:
     Its first line names the task type. `ask_for_json`: the backend has no grammar of its own."""
     task = work.task
     lines = [task.system] if task.system.startswith("Task:") else [f"Task: {task.name}", task.system]
+    lines += [f"<example>\nMessage: {one.input}\nAnswer: {one.output}\n</example>" for one in task.examples]
     output = output_of(work)
     if ask_for_json and output.kind is OutputKind.JSON:
         lines.append(_JSON)
