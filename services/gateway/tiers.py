@@ -17,7 +17,7 @@ from trivium.core.slip import Work
 from trivium.keys.once import Once
 from trivium.rpc.channels import MAX_MESSAGE_BYTES, PLAIN, Dial, channel, stub
 from trivium.rpc.tls import handshake_trouble
-from trivium.v1 import outcome_pb2, services_pb2_grpc
+from trivium.v1 import journey_pb2, outcome_pb2, services_pb2_grpc
 
 _LOG = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ class Tiers:
         """The outcome of one attempt. Raises CallerCancelled, and CancelledError when the gateway's own caller left."""
         began = self._now_ms()
         generate = next(self._stubs[work.target.tier]).Generate
-        message = work_to(work, flight.sent)
+        message = _message(work, flight)
         flight.call = call = generate(message, timeout=self._timeout(work, began), metadata=metadata or None)
         try:
             return self._checked(work, await call, began)
@@ -90,7 +90,7 @@ class Tiers:
         """Pieces of text as they come, then the outcome. Raises as `generate`; leaving early stops the vendor's call."""
         began = self._now_ms()
         generate = next(self._stubs[work.target.tier]).GenerateStream
-        message = work_to(work, flight.sent)
+        message = _message(work, flight)
         flight.call = call = generate(message, timeout=self._timeout(work, began), metadata=metadata or None)
         outcome: Outcome | None = None
         try:
@@ -135,3 +135,11 @@ class Tiers:
         return Outcome(
             work.request.identity, work.attempt, work.target.name, fault, started_ms=began, ended_ms=self._now_ms()
         )
+
+
+def _message(work: Work, flight: Flight) -> journey_pb2.Work:
+    """What the tier is sent; over-quota and batch work says so, and is served with idle slots."""
+    message = work_to(work, flight.sent)
+    if flight.journey is not None and flight.journey.spare:
+        message.slip.spare = True
+    return message

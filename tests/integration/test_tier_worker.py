@@ -14,7 +14,7 @@ from trivium.core.decision import Decision, Source
 from trivium.core.outcome import Answer, Outcome, Usage
 from trivium.core.partition import home
 from trivium.core.policy import Leg, OnAmbiguous, Prices, Target, TaskSpec, Tier
-from trivium.core.request import Identity, Message, Request, Role, Sensitivity
+from trivium.core.request import Identity, Message, Priority, Request, Role, Sensitivity
 from trivium.core.slip import Call, Journey, Work
 from trivium.kafka import topics
 from trivium.kafka.claim import GroupOptions
@@ -138,11 +138,16 @@ async def worker(
 
 
 def work(
-    name: str, deadline_ms: int = 0, target: Target = SMALL, sensitivity: Sensitivity = Sensitivity.INTERNAL
+    name: str,
+    deadline_ms: int = 0,
+    target: Target = SMALL,
+    sensitivity: Sensitivity = Sensitivity.INTERNAL,
+    priority: Priority = Priority.NORMAL,
 ) -> journey_pb2.Work:
     request = Request(
-        Identity("acme", name), (Message(Role.USER, f"Is {name} there?"),), team="desk", sensitivity=sensitivity
-    )
+        Identity("acme", name), (Message(Role.USER, f"Is {name} there?"),), team="desk", sensitivity=sensitivity,
+        priority=priority,
+    )  # fmt: skip
     task = TaskSpec("draft", system="Task: draft")
     deadline = deadline_ms or now_ms() + 30_000
     decision = Decision(1, "f", Source.TASK, "draft")
@@ -351,3 +356,41 @@ async def test_starts_run_ahead_only_where_a_start_without_a_call_does_no_harm(
         gate.set()
         await mesh.outcomes(3)
     assert [attempt.state for attempt in await mesh.attempts(6)].count("settled") == 3
+
+
+class Learnt(Parrot):
+    """Takes 200 ms, then waits for its gate."""
+
+    async def answer(self, work: Work, emit: Emit = emit_nothing) -> Outcome:
+        if not self.calls:
+            outcome = await super().answer(work, emit)
+            return replace(outcome, ended_ms=outcome.started_ms + 200)
+        self.wait = self.gate
+        return await super().answer(work, emit)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = asyncio.Event()
+
+
+async def test_what_cannot_make_its_deadline_is_turned_away_at_once_and_urgent_work_overtakes(mesh: Mesh) -> None:
+    learnt = Learnt()
+    await mesh.publish(record(work("first")))
+    async with worker(mesh, learnt, slots=1) as running:
+        await mesh.outcomes(1)
+        for number in range(7):
+            await mesh.publish(record(work(f"r{number}")))
+        await mesh.publish(record(work("soon", deadline_ms=now_ms() + 1_000)))
+        await mesh.publish(record(work("urgent", priority=Priority.INTERACTIVE)))
+        (_, turned) = (await mesh.outcomes(2))[-1]
+        async with asyncio.timeout(20):
+            while running.in_hand < 8:  # noqa: ASYNC110 (a worker tells nobody)
+                await asyncio.sleep(0.01)
+        learnt.gate.set()
+        await mesh.outcomes(10)
+    fault = turned.outcome.fault
+    assert (turned.outcome.identity.id, fault.kind) == ("soon", "overloaded")
+    assert "6 are before it: a wait of about 1200 ms is more than" in fault.message
+    assert fault.retry_after_ms == 1_200
+    assert "soon" not in learnt.calls
+    assert learnt.calls.index("urgent") < learnt.calls.index("r6")

@@ -9,10 +9,13 @@ from trivium.core.breaker import (
     LONGEST_OPEN_MS,
     OPEN_MS,
     PROBE_MS,
+    WARY_MS,
     WINDOW_CALLS,
+    YIELD_MS,
     Breaker,
     State,
     allows,
+    heard,
     record,
     state_at,
 )
@@ -99,3 +102,28 @@ def test_it_always_comes_back(calls: list[tuple[bool, int]]) -> None:
     may, breaker = allows(breaker, now + LONGEST_OPEN_MS * 2)
     assert may
     assert record(breaker, True, now + LONGEST_OPEN_MS * 2).state is State.CLOSED
+
+
+def test_another_instances_open_breaker_makes_this_one_wary() -> None:
+    wary = heard(fed(""), None, State.OPEN, 0)
+    assert wary.state is State.CLOSED
+    assert record(record(wary, False, 10), False, 20).state is State.OPEN
+    assert record(record(wary, False, 10), False, 10 + WARY_MS).state is State.CLOSED
+    assert record(record(heard(fed(""), None, State.CLOSED, 0), False, 10), False, 20).state is State.CLOSED
+
+
+def test_another_instances_probe_counts_here_too() -> None:
+    opened = fed("x" * IN_A_ROW)
+    due = opened.until_ms
+    assert heard(opened, State.HALF_OPEN, State.CLOSED, due - 5).state is State.CLOSED
+    again = heard(opened, State.HALF_OPEN, State.OPEN, due)
+    assert (again.state, again.openings) == (State.OPEN, 2)
+    assert heard(opened, State.HALF_OPEN, State.OPEN, due - 5) == opened
+    assert heard(opened, State.OPEN, State.CLOSED, due) == opened
+
+
+def test_while_an_instance_that_goes_first_is_half_open_its_probe_is_waited_for_a_little() -> None:
+    opened = fed("x" * IN_A_ROW)
+    due = opened.until_ms
+    assert allows(opened, due, other_probes=True) == (False, opened)
+    assert allows(opened, due + YIELD_MS, other_probes=True)[0]

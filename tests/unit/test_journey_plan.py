@@ -38,11 +38,12 @@ from trivium.core.request import (
     Identity,
     Output,
     OutputKind,
+    Priority,
     Sensitivity,
     Stakes,
     ToolSpec,
 )
-from trivium.core.slip import Health, TargetFacts
+from trivium.core.slip import Call, Health, TargetFacts
 
 # --- candidates ------------------------------------------------------------------------------------------------------
 
@@ -162,6 +163,30 @@ def test_when_forecasts_alone_are_against_all_the_quickest_is_tried() -> None:
     assert called(started(a_request(timeout_ms=2000), targets=slow)).work.target == SMALL
     full = {name: TargetFacts(queue_wait_ms=2000, p95_ms=1) for name in slow}
     assert ended(started(a_request(timeout_ms=2000), targets=full)).terminal.kind is TerminalKind.REFUSED
+
+
+def test_as_a_queue_grows_batch_is_turned_away_first_and_interactive_last() -> None:
+    def answers(wait_ms: int) -> list[str]:
+        busy = {name: TargetFacts(queue_wait_ms=wait_ms, p95_ms=100) for name in ("finetuned/support", "cloud/small")}
+        ends = [started(a_request(timeout_ms=2000, priority=priority), targets=busy) for priority in Priority]
+        return [priority.value for priority, step in zip(Priority, ends, strict=True) if isinstance(step, Call)]
+
+    assert [answers(wait_ms) for wait_ms in (999, 1000, 1599, 1600, 1999, 2000)] == [
+        ["interactive", "normal", "batch"], ["interactive", "normal"], ["interactive", "normal"],
+        ["interactive"], ["interactive"], [],
+    ]  # fmt: skip
+
+
+def test_who_is_turned_away_is_told_why_and_another_target_with_room_is_asked() -> None:
+    busy = {"finetuned/support": TargetFacts(queue_wait_ms=1700), "cloud/small": TargetFacts(queue_wait_ms=1900)}
+    end = ended(started(a_request(timeout_ms=2000), targets=busy))
+    reason = end.terminal.reason
+    assert reason is not None
+    assert (end.terminal.kind, reason.code) == (TerminalKind.REFUSED, ReasonCode.OVERLOADED)
+    assert "a wait of about 1700 ms is more than the 1600 that normal work may wait of its 2000 ms" in reason.message
+    assert {taken.by for taken in end.decision.forbidden} == {ForbiddenBy.LOAD}
+    room = {"finetuned/support": busy["finetuned/support"]}
+    assert called(started(a_request(timeout_ms=2000), targets=room)).work.target == SMALL
 
 
 def test_a_ceiling_forbids_what_may_cost_more() -> None:

@@ -95,3 +95,20 @@ def test_never_more_than_all_and_nothing_is_forgotten(total: int, steps: list[tu
     while running:
         slots.release(running.pop(0))
     assert slots.waiting == 0
+
+
+def test_interactive_work_goes_before_other_work_of_its_task_type() -> None:
+    slots, granted = Slots(1), list[str]()
+
+    def wish(name: str, urgent: bool) -> Ticket:
+        ticket = Ticket("a", 9, False, lambda: granted.append(name), urgent)
+        slots.ask(ticket)
+        return ticket
+
+    tickets = {name: wish(name, name.startswith("i")) for name in ("n1", "n2", "i1", "n3", "i2")}
+    assert (slots.ahead("a", False, True), slots.ahead("a", False, False), slots.ahead("b", False, False)) == (2, 4, 0)
+    assert slots.ahead("a", True, False) == 4
+    slots.withdraw(tickets["n2"])
+    for _ in range(3):
+        slots.release(tickets[granted[-1]])
+    assert granted == ["n1", "i1", "i2", "n3"]

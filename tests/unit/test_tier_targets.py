@@ -75,3 +75,44 @@ def test_those_who_wait_for_a_vendor_get_a_turn_each() -> None:
     assert pauses[0] > 1_500
     assert pauses == sorted(set(pauses))
     assert board.pause_ms("cloud/small", NOW + 2_000) == 0
+
+
+def test_a_rate_limit_without_a_pause_is_paced_too_and_opens_no_breaker() -> None:
+    board, at_ms, calls = TargetBoard("i", Gauge()), NOW, 0
+    while at_ms < NOW + 60_000:
+        if board.blocked("cloud/small", at_ms) is None:
+            calls += 1
+            board.began("cloud/small")
+            board.ended("cloud/small", outcome(Fault(FaultKind.RATE_LIMITED, "slow down")), at_ms)
+        at_ms += 100
+    # At 0, 1, 3, 7, 15 and 31 s.
+    assert calls == 6
+    assert board.states() == {"cloud/small": State.CLOSED}
+    [report] = board.reports(NOW + 60_000)
+    assert report.queue_wait_ms == 3_000
+
+
+def test_of_several_instances_one_probes_and_its_result_counts_for_all() -> None:
+    first, second = TargetBoard("a", Gauge()), TargetBoard("b", Gauge())
+    for board in (first, second):
+        for _ in range(5):
+            run(board, Fault(FaultKind.UNAVAILABLE, "gone"))
+    at_ms = NOW + 34_000
+    second.heard("cloud/small", "a", next(first.reports(at_ms)).breaker, at_ms)
+    assert second.blocked("cloud/small", at_ms) is not None
+    assert first.blocked("cloud/small", at_ms) is None
+    first.began("cloud/small")
+    first.ended("cloud/small", outcome(Answer("well")), at_ms + 50)
+    second.heard("cloud/small", "a", next(first.reports(at_ms + 50)).breaker, at_ms + 60)
+    assert second.blocked("cloud/small", at_ms + 60) is None
+    assert second.states() == {"cloud/small": State.CLOSED}
+
+
+def test_two_faults_are_enough_while_another_instance_is_open() -> None:
+    board = TargetBoard("b", Gauge())
+    run(board, Answer("well"))
+    board.heard("cloud/small", "a", State.OPEN, NOW)
+    board.heard("cloud/frontier", "a", State.OPEN, NOW)
+    for _ in range(2):
+        run(board, Fault(FaultKind.UNAVAILABLE, "gone"))
+    assert board.states() == {"cloud/small": State.OPEN}

@@ -25,6 +25,8 @@ class ForbiddenBy(Enum):
     HEALTH = "health"
     MONEY = "money"
     DEADLINE = "deadline"
+    LOAD = "load"
+    """Its queue takes more of the time that is left than this priority may wait."""
 
 
 @quick

@@ -1,7 +1,7 @@
 """Stages 4 and 6: what takes a target away, for good or for now. Every answer names the target and says why.
 
 For good: privacy (a restricted request goes to no cloud target, and to no target that has the cloud write or search for
-it) and capability. For now: feasibility, health, money. Unknown is not ill: a target without facts is allowed.
+it) and capability. For now: health, money, load, feasibility. Unknown is not ill: a target without facts is allowed.
 """
 
 from collections.abc import Iterable
@@ -13,6 +13,7 @@ from trivium.core.price import worst_case
 from trivium.core.prompt import answer_tokens_at, tokens_at
 from trivium.core.quick import quick
 from trivium.core.request import Request
+from trivium.core.shedding import most_wait_ms, words
 from trivium.core.slip import Facts, Health, TargetFacts
 from trivium.core.trail import Trail
 
@@ -89,7 +90,7 @@ def for_good(target: Target, case: Case) -> Forbidden | None:
 
 
 def for_now(target: Target, case: Case, left_ms: int, facts: Facts) -> Forbidden | None:
-    """Health, money, and whether there is time enough."""
+    """Health, money, load, and whether there is time enough."""
     ill = _ill(target, facts)
     if ill:
         return Forbidden(target.name, ForbiddenBy.HEALTH, ill)
@@ -101,6 +102,9 @@ def for_now(target: Target, case: Case, left_ms: int, facts: Facts) -> Forbidden
             why = f"may cost {worst} micro-dollars, the ceiling is {case.ceiling_micro_dollars}"
             return Forbidden(target.name, ForbiddenBy.MONEY, why)
     state = facts.targets.get(target.name, HEALTHY)
+    if state.queue_wait_ms and state.queue_wait_ms >= most_wait_ms(case.request.priority, left_ms):
+        why = words(state.queue_wait_ms, case.request.priority, left_ms)
+        return Forbidden(target.name, ForbiddenBy.LOAD, why)
     if state.queue_wait_ms + state.p95_ms > left_ms:
         why = f"waits {state.queue_wait_ms} ms and takes {state.p95_ms} ms (p95), {left_ms} ms are left"
         return Forbidden(target.name, ForbiddenBy.FEASIBILITY, why)
@@ -121,8 +125,7 @@ def allowed_for_now(route: Route, case: Case, left_ms: int, facts: Facts, trail:
             kept.append(leg)
             continue
         taken_away.append(taken)
-        state = facts.targets.get(leg.target.name, HEALTHY)
-        if taken.by is ForbiddenBy.FEASIBILITY and state.queue_wait_ms < left_ms:
+        if taken.by is ForbiddenBy.FEASIBILITY:
             slow.append(leg)
     hope = min(slow, key=lambda leg: _expected(leg, facts)) if slow and last_hope and not kept else None
     for taken in taken_away:
@@ -142,7 +145,9 @@ def at_ease(route: Route, left_ms: int, facts: Facts) -> bool:
     targets = facts.targets
     for leg in route:
         state = targets.get(leg.target.name, HEALTHY)
-        if state.health is not Health.UP or state.queue_wait_ms + state.p95_ms > left_ms:
+        wait = state.queue_wait_ms
+        # Batch work may wait half of its time: whoever may wait longer is looked at closely too.
+        if state.health is not Health.UP or wait + state.p95_ms > left_ms or (wait and 2 * wait >= left_ms):
             return False
         generator = leg.target.generator
         if generator is not None and targets.get(generator.name, HEALTHY).health is not Health.UP:

@@ -91,6 +91,8 @@ class ReasonCode(Enum):
     """Every candidate is forbidden for good."""
     NO_TARGET_NOW = "no_target_now"
     """Every candidate is forbidden for now."""
+    OVERLOADED = "overloaded"
+    """Turned away: what could carry it has a longer queue than its priority may wait."""
     CANCELLED = "cancelled"
     DEADLINE = "deadline"
     ATTEMPTS_FAILED = "attempts_failed"

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from trivium.core import finish, walk
 from trivium.core.candidates import Drawn, draw_arm
-from trivium.core.decision import Decision
+from trivium.core.decision import Decision, ForbiddenBy
 from trivium.core.forbid import Case, allowed_for_now, at_ease, case_of
 from trivium.core.outcome import Attempt, Reason, ReasonCode, RefusedCandidate
 from trivium.core.outline import names_of, outline_of
@@ -58,7 +58,7 @@ class Plan:
         if left <= 0:
             return finish.expired(self._journey(), self.policy, Trail(), self.facts.now_ms)
         if not self.route:
-            return self._refuse(ReasonCode.NO_TARGET_NOW, "no target can carry it now", "ask again later")
+            return self._refuse_for_now()
         if self.scope is not None and self.route[0].target.name != allowed[0].target.name:
             self.trail.say("cache", "not written: the first choice is passed over")
             self.scope = replace(self.scope, write=False)
@@ -108,6 +108,12 @@ class Plan:
         self.trail.say("walk", walk.words(1, target.name, now, until, deadline))
         journey = self._journey((Attempt(1, target.name, now, until),))
         return Call(journey, Work(self.request, 1, target, self.outline.spec, until))
+
+    def _refuse_for_now(self) -> End:
+        if any(taken.by is ForbiddenBy.LOAD for taken in self.trail.forbidden):
+            advice = "ask again later, give it more time, or a higher priority when it deserves one"
+            return self._refuse(ReasonCode.OVERLOADED, "turned away, the queues are too long for it", advice)
+        return self._refuse(ReasonCode.NO_TARGET_NOW, "no target can carry it now", "ask again later")
 
     def _refuse(self, code: ReasonCode, what: str, advice: str) -> End:
         reason = Reason(code, f"{what}: {self.trail.reasons() or 'the route is empty'}", hint=advice)

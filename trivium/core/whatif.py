@@ -264,7 +264,7 @@ def _bar_of(target: str, decision: Decision) -> float | None:
 def _of_health(decision: Decision, terminal: Terminal) -> Iterator[Change]:
     """What was forbidden for now, and what failed."""
     for taken in decision.forbidden:
-        if taken.by in (ForbiddenBy.HEALTH, ForbiddenBy.FEASIBILITY) and taken.target == decision.candidates[0]:
+        if taken.by in (ForbiddenBy.HEALTH, ForbiddenBy.FEASIBILITY, ForbiddenBy.LOAD) and taken.target == decision.candidates[0]:
             yield Change(0.5, f"{taken.target} had been asked first, but {taken.why}.")
     for attempt in terminal.attempts:
         if attempt.verdict is Verdict.FELL_BACK and attempt.fault is not None:

@@ -14,7 +14,7 @@ from prometheus_client.registry import Collector
 
 from trivium.core.outcome import Answer, Outcome, ReasonCode, Terminal, Usage
 from trivium.core.policy import NOBODY_SHOWN, Shown
-from trivium.core.request import Request
+from trivium.core.request import Priority, Request
 from trivium.telemetry import names
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -65,10 +65,14 @@ class Metrics:
             self._deadletters.labels(code.value)
         self._strays = Counter(names.METRIC_STRAYS, "Outcomes that came too late.", registry=registry)
         self._duplicates = Counter(names.METRIC_DUPLICATES, "Known identities that came again.", registry=registry)
+        self._shed = Counter(names.METRIC_SHED, "Turned away by load.", ("target", "priority"), registry=registry)
+        for priority in Priority:
+            self._shed.labels("", priority.value)
         self._pending = Gauge(names.METRIC_PENDING, "Requests that wait for an outcome.", registry=registry)
         self._refused = Counter(
             names.METRIC_REFUSED, "Refused at a door.", ("door", "reason", "key"), registry=registry
         )
+        self._ledger: tuple[Gauge, Counter, Gauge] | None = None
         self._ready = Gauge(names.METRIC_READY, "1 when the process takes work.", registry=registry)
         # Finding a child by its labels costs more than counting with it.
         self._known: dict[tuple[str, ...], tuple[Counter, Histogram]] = {}
@@ -91,6 +95,8 @@ class Metrics:
             known = self._known[labels] = (self._terminals.labels(*labels), duration)
         known[0].inc()
         known[1].observe(max(terminal.ended_ms - terminal.arrived_ms, 0) / 1000)
+        if terminal.reason is not None and terminal.reason.code is ReasonCode.OVERLOADED and asked is not None:
+            self.shed("", asked.priority.value)
         for attempt in terminal.attempts:
             if attempt.cost_micro_dollars:
                 key = (attempt.target, terminal.task_type)
@@ -163,6 +169,10 @@ class Metrics:
         """A work record waited so long for a slot."""
         self._times(target)[2].observe(wait_ms / 1000)
 
+    def shed(self, target: str, priority: str) -> None:
+        """Work was turned away because of a queue; `target` empty: a whole request, when it was decided."""
+        self._shed.labels(target, priority).inc()
+
     def breaker(self, target: str, state: str) -> None:
         """closed, half_open or open."""
         self._breaker.labels(target).set(_BREAKER[state])
@@ -186,6 +196,27 @@ class Metrics:
     def refused(self, door: str, reason: str, key: str = "") -> None:
         """A call or record was refused at the door. `key`: the name of a known key, never what was presented."""
         self._refused.labels(door, reason, key).inc()
+
+    def ledger(self, behind: int | None = None, up: bool | None = None) -> None:
+        """Of the ledger's store alone: how many records it is behind, and whether its database takes them."""
+        gauge, _, database = self._of_ledger()
+        if behind is not None:
+            gauge.set(behind)
+        if up is not None:
+            database.set(up)
+
+    def ledger_records(self, topic: str, result: Literal["counted", "refused", "skipped", "lost"], count: int) -> None:
+        """So many records of a topic came to this."""
+        self._of_ledger()[1].labels(topic, result).inc(count)
+
+    def _of_ledger(self) -> tuple[Gauge, Counter, Gauge]:
+        if self._ledger is None:
+            self._ledger = (
+                Gauge(names.METRIC_LEDGER_BEHIND, "Records not counted yet.", registry=self.registry),
+                Counter(names.METRIC_LEDGER_RECORDS, "Records taken in.", ("topic", "result"), registry=self.registry),
+                Gauge(names.METRIC_LEDGER_DATABASE, "1 when the database takes records.", registry=self.registry),
+            )
+        return self._ledger
 
     def ready(self, ready: bool) -> None:
         """Whether the process takes work."""

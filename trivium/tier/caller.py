@@ -9,6 +9,7 @@ from opentelemetry.trace import Span, use_span
 
 from trivium.core.outcome import Fault, FaultKind, Outcome
 from trivium.core.policy import Tier
+from trivium.core.shedding import expected_wait_ms, most_wait_ms, words
 from trivium.core.slip import Work
 from trivium.ports import Generator
 from trivium.tier import spans
@@ -29,6 +30,8 @@ class TierMetrics(Protocol):
     def breaker(self, target: str, state: str) -> None: ...
 
     def deadletter(self, code: str) -> None: ...
+
+    def shed(self, target: str, priority: str) -> None: ...
 
 
 @dataclass(slots=True)
@@ -54,6 +57,21 @@ class Caller:
             sent = f"{work.target.name} is a target of the tier {work.target.tier.value}, this is {self.tier.value}"
             return self.own(uncalled(work, FaultKind.REJECTED, sent))
         return None
+
+    def shed(self, work: Work, spare: bool, ahead: int) -> Outcome | None:
+        """Turned away at once: with `ahead` before it, it would wait for longer than its priority may. So somebody else can be
+        asked while there is time. Nothing is foretold before a call of the target has ended."""
+        if not ahead:
+            return None
+        at_ms, task, priority = now_ms(), work.task, work.request.priority
+        takes_ms = self.board.takes_ms(work.target.name, at_ms)
+        wait_ms = expected_wait_ms(ahead, self.slots.at_once(task.name, task.slots, spare), takes_ms)
+        left_ms = work.deadline_ms - at_ms
+        if wait_ms < max(1, most_wait_ms(priority, left_ms)):
+            return None
+        self.metrics.shed(work.target.name, priority.value)
+        said = f"{ahead} are before it: {words(wait_ms, priority, left_ms)}"
+        return self.own(uncalled(work, FaultKind.OVERLOADED, said, wait_ms))
 
     def late(self, work: Work, queue_ms: int = 0) -> Outcome | None:
         """The attempt's deadline has passed."""

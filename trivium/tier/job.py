@@ -1,7 +1,10 @@
 """One attempt that a worker has in hand."""
 
+from collections.abc import Callable
+
 from opentelemetry.trace import INVALID_SPAN, Span
 
+from trivium.core.request import Priority
 from trivium.core.slip import Work
 from trivium.kafka.claim import Claim
 from trivium.kafka.record import Record
@@ -53,6 +56,15 @@ class Job:
         """The right to write `started`, until the call is granted."""
         self.call: Ticket | None = None
         """The right to call."""
+
+    @property
+    def urgent(self) -> bool:
+        return self.work.request.priority is Priority.INTERACTIVE
+
+    def ticket(self, grant: Callable[[], None]) -> Ticket:
+        """Its wish for a slot, or for the right to start."""
+        task = self.work.task
+        return Ticket(task.name, task.slots, self.spare, grant, self.urgent)
 
     @property
     def partition(self) -> int:

@@ -15,6 +15,7 @@ from opentelemetry.trace import Span
 
 from trivium import codec
 from trivium.core.outcome import FaultKind, Outcome
+from trivium.core.request import Priority
 from trivium.core.slip import Work
 from trivium.kafka.outbox import Outbox
 from trivium.ports import Emit, emit_nothing
@@ -46,7 +47,7 @@ class TierServicer(services_pb2_grpc.TierServicer):
     async def Generate(self, request: journey_pb2.Work, context: Context) -> outcome_pb2.Outcome:
         """The whole answer. BadRequest (INVALID_ARGUMENT) when the work cannot be read."""
         work = _work(request, context)
-        return codec.outcome_to(await self._answer(work, context, emit_nothing))
+        return codec.outcome_to(await self._answer(work, context, emit_nothing, request.slip.spare))
 
     async def GenerateStream(
         self, request: journey_pb2.Work, context: Context
@@ -59,7 +60,7 @@ class TierServicer(services_pb2_grpc.TierServicer):
             pieces.append(delta)
             more.set()
 
-        answering = asyncio.create_task(self._answer(work, context, take), name=f"stream-{work.request.identity}")
+        answering = asyncio.create_task(self._answer(work, context, take, request.slip.spare), name=f"stream-{work.request.identity}")
         answering.add_done_callback(lambda _: more.set())
         try:
             while not answering.done() or pieces:
@@ -75,30 +76,37 @@ class TierServicer(services_pb2_grpc.TierServicer):
             answering.cancel()
             await asyncio.gather(answering, return_exceptions=True)
 
-    async def _answer(self, work: Work, context: Context, emit: Emit) -> Outcome:
+    async def _answer(self, work: Work, context: Context, emit: Emit, spare: bool) -> Outcome:
+        """`spare`: over quota or batch, served with idle slots."""
         if (refused := self._caller.refused(work)) is not None:
             return refused
+        name, slots, urgent = work.task.name, self._caller.slots, work.request.priority is Priority.INTERACTIVE
+        if (shed := self._caller.shed(work, spare, slots.ahead(name, spare, urgent))) is not None:
+            self._caller.metrics.attempt(shed)
+            return shed
         asked_ms = now_ms()
         granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        ticket = Ticket(work.task.name, work.task.slots, False, partial(_resolve, granted))
-        self._caller.board.queued(work.target.name, asked_ms)
-        self._caller.slots.ask(ticket)
+        ticket = Ticket(name, work.task.slots, spare, partial(_resolve, granted), urgent)
+        if not spare:
+            self._caller.board.queued(work.target.name, asked_ms)
+        slots.ask(ticket)
         try:
-            in_time = await self._waited(granted, work, asked_ms)
+            in_time = await self._waited(granted, work, asked_ms, spare)
             waited_ms = now_ms() - asked_ms
             if not in_time:
                 return self._caller.own(uncalled(work, FaultKind.LATE, "no slot was free in time"), waited_ms)
             return await self._in_slot(work, context, emit, waited_ms)
         finally:
-            self._caller.slots.withdraw(ticket)
+            slots.withdraw(ticket)
 
-    async def _waited(self, granted: asyncio.Future[None], work: Work, asked_ms: int) -> bool:
+    async def _waited(self, granted: asyncio.Future[None], work: Work, asked_ms: int, spare: bool) -> bool:
         """Wait for the slot until the work is due; however that ends, it waits no longer."""
         try:
             return await _granted(granted, work.deadline_ms - asked_ms)
         finally:
             name, at_ms = work.target.name, now_ms()
-            self._caller.board.unqueued(name, at_ms - asked_ms, at_ms)
+            if not spare:
+                self._caller.board.unqueued(name, at_ms - asked_ms, at_ms)
             self._caller.metrics.queue_wait(name, at_ms - asked_ms)
 
     async def _in_slot(self, work: Work, context: Context, emit: Emit, queue_ms: int) -> Outcome:

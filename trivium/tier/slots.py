@@ -1,6 +1,6 @@
 """Who may call now: a bounded number of slots, shared among task types so that a slow one never takes them all.
 
-A task type has `cap` slots of its own. Beyond them it borrows idle ones, but always leaves some (an eighth of all)
+Inside a task type interactive work goes first. A task type has `cap` slots of its own. Beyond them it borrows idle ones, but always leaves some (an eighth of all)
 for the others; spare work (over quota, batch) runs on borrowed slots only. Everything is O(task types that wait).
 """
 
@@ -11,14 +11,45 @@ from collections.abc import Callable
 class Ticket:
     """A wish for one slot. `grant` is called once, when it has come true; give it back with `Slots.release`."""
 
-    __slots__ = ("cap", "grant", "granted", "spare", "task")
+    __slots__ = ("cap", "grant", "granted", "spare", "task", "urgent")
 
-    def __init__(self, task: str, cap: int, spare: bool, grant: Callable[[], None]) -> None:
+    def __init__(self, task: str, cap: int, spare: bool, grant: Callable[[], None], urgent: bool = False) -> None:
         self.task = task
         self.cap = max(1, cap)
         self.spare = spare
         self.grant = grant
         self.granted = False
+        self.urgent = urgent
+
+
+class _Line:
+    """The tickets of one task type: urgent ones first, each kind in its order."""
+
+    __slots__ = ("urgent", "usual")
+
+    def __init__(self) -> None:
+        self.urgent: deque[Ticket] = deque()
+        self.usual: deque[Ticket] = deque()
+
+    def __len__(self) -> int:
+        return len(self.urgent) + len(self.usual)
+
+    @property
+    def first(self) -> Ticket:
+        return (self.urgent or self.usual)[0]
+
+    def add(self, ticket: Ticket) -> None:
+        (self.urgent if ticket.urgent else self.usual).append(ticket)
+
+    def pop(self) -> Ticket:
+        return (self.urgent or self.usual).popleft()
+
+    def remove(self, ticket: Ticket) -> bool:
+        kind = self.urgent if ticket.urgent else self.usual
+        if ticket not in kind:
+            return False
+        kind.remove(ticket)
+        return True
 
 
 class Slots:
@@ -27,8 +58,8 @@ class Slots:
     def __init__(self, total: int) -> None:
         self.total = max(1, total)
         self._reserve = self.total // 8
-        self._main: dict[str, deque[Ticket]] = {}
-        self._spare: dict[str, deque[Ticket]] = {}
+        self._main: dict[str, _Line] = {}
+        self._spare: dict[str, _Line] = {}
         self._of_task: dict[str, int] = {}
         self._handing_out = False
         self.running = 0
@@ -44,10 +75,28 @@ class Slots:
         """A spare ticket would be granted at once."""
         return self.running < self.total - self._reserve and not self._main
 
+    def ahead(self, task: str, spare: bool, urgent: bool) -> int:
+        """How many tickets that wait would be served before a new one; spare ones come after all."""
+        if not self._main and not self._spare:
+            return 0
+        if spare:
+            return self.waiting
+        line = self._main.get(task)
+        return 0 if line is None else len(line.urgent) if urgent else len(line)
+
+    def at_once(self, task: str, cap: int, spare: bool) -> int:
+        """How many of them are served at a time: those of its own, or as many as it has at the moment."""
+        if spare:
+            return max(1, self.total - self._reserve)
+        return min(self.total, max(cap, self._of_task.get(task, 0), 1))
+
     def ask(self, ticket: Ticket) -> None:
         """Queue up; the grant may come before this returns."""
         lane = self._spare if ticket.spare else self._main
-        lane.setdefault(ticket.task, deque()).append(ticket)
+        line = lane.get(ticket.task)
+        if line is None:
+            line = lane[ticket.task] = _Line()
+        line.add(ticket)
         self._hand_out()
 
     def withdraw(self, ticket: Ticket) -> None:
@@ -56,11 +105,9 @@ class Slots:
             self.release(ticket)
             return
         lane = self._spare if ticket.spare else self._main
-        queue = lane.get(ticket.task)
-        if queue is not None and ticket in queue:
-            queue.remove(ticket)
-            if not queue:
-                del lane[ticket.task]
+        line = lane.get(ticket.task)
+        if line is not None and line.remove(ticket) and not len(line):
+            del lane[ticket.task]
 
     def release(self, ticket: Ticket) -> None:
         """The call is over."""
@@ -87,8 +134,8 @@ class Slots:
             self._handing_out = False
 
     def _next(self) -> Ticket | None:
-        for task, queue in self._main.items():
-            if self._of_task.get(task, 0) < queue[0].cap:
+        for task, line in self._main.items():
+            if self._of_task.get(task, 0) < line.first.cap:
                 return self._pop(self._main, task)
         if self.running >= self.total - self._reserve:
             return None
@@ -97,10 +144,10 @@ class Slots:
                 return self._pop(lane, task)
         return None
 
-    def _pop(self, lane: dict[str, deque[Ticket]], task: str) -> Ticket:
-        """Take the oldest ticket; the task goes behind the others, so that they take turns."""
-        queue = lane.pop(task)
-        ticket = queue.popleft()
-        if queue:
-            lane[task] = queue
+    def _pop(self, lane: dict[str, _Line], task: str) -> Ticket:
+        """Take the first ticket; the task goes behind the others, so that they take turns."""
+        line = lane.pop(task)
+        ticket = line.pop()
+        if len(line):
+            lane[task] = line
         return ticket

@@ -5,21 +5,20 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from trivium.core import breaker
+from trivium.core import breaker, pacing
 from trivium.core.breaker import Breaker, State
 from trivium.core.outcome import Answer, Fault, FaultKind, Outcome
+from trivium.core.pacing import FREE, Pacing
 
-_TURN_MS: Final = 20
-"""Between two calls that waited for the same vendor: fifty a second, where a rate limit was just hit."""
 _WINDOW_MS: Final = 60_000
 _WAIT_WINDOW_MS: Final = 10_000
 _SAMPLES: Final = 512
-_LONGEST_PACING_MS: Final = 60_000
+_TAKES_MS: Final = 1_000
+"""How old the median of a target's calls may be."""
 
-_ILL: Final = frozenset(
-    (FaultKind.OVERDUE, FaultKind.OVERLOADED, FaultKind.RATE_LIMITED, FaultKind.UNAVAILABLE, FaultKind.CUT)
-)
-"""Faults that are the target's; the others are the request's or ours."""
+_ILL: Final = frozenset((FaultKind.OVERDUE, FaultKind.OVERLOADED, FaultKind.UNAVAILABLE, FaultKind.CUT))
+"""Faults that are the target's; the others are the request's or ours. Who says that we call too often is well, and paced."""
+_SLOWER: Final = frozenset((FaultKind.RATE_LIMITED, FaultKind.OVERLOADED))
 
 
 class BreakerGauge(Protocol):
@@ -43,14 +42,15 @@ class TargetReport:
 class _Known:
     """One target."""
 
-    __slots__ = ("breaker", "durations", "in_flight", "paced_until_ms", "turns", "waiting", "waits")
+    __slots__ = ("breaker", "durations", "in_flight", "others", "pacing", "takes", "waiting", "waits")
 
     def __init__(self, name: str) -> None:
         self.breaker = Breaker(name)
-        self.paced_until_ms = 0
+        self.pacing: Pacing = FREE
         self.in_flight = 0
+        self.others: dict[str, tuple[int, State]] = {}
+        self.takes = (0, 0)
         self.durations: deque[tuple[int, int]] = deque(maxlen=_SAMPLES)
-        self.turns = 0
         self.waits: deque[tuple[int, int]] = deque(maxlen=_SAMPLES)
         self.waiting: deque[int] = deque()
 
@@ -66,11 +66,11 @@ class TargetBoard:
     def blocked(self, target: str, now_ms: int) -> Fault | None:
         """Why no call may go now: an open breaker, or a vendor that asked us to wait. None lets one call go."""
         known = self._known(target)
-        if now_ms < known.paced_until_ms:
-            left = known.paced_until_ms - now_ms
+        if left := pacing.left_ms(known.pacing, now_ms):
             return Fault(FaultKind.RATE_LIMITED, f"{target} asked to wait, {left} ms are left", left)
         before = known.breaker.state
-        allowed, known.breaker = breaker.allows(known.breaker, now_ms)
+        probed = before is State.OPEN and bool(known.others) and self._probed_elsewhere(known, now_ms)
+        allowed, known.breaker = breaker.allows(known.breaker, now_ms, probed)
         self._tell(target, before, known.breaker.state)
         if allowed:
             return None
@@ -80,12 +80,31 @@ class TargetBoard:
         """How long the vendor still wants us to wait, and the turn in the queue after it: those who waited must not all
         call in the same moment. 0: call now."""
         known = self._known(target)
-        left = known.paced_until_ms - now_ms
-        if left <= 0:
-            known.turns = 0
-            return 0
-        known.turns += 1
-        return left + known.turns * _TURN_MS
+        pause, known.pacing = pacing.turn(known.pacing, now_ms)
+        return pause
+
+    def heard(self, target: str, instance: str, state: State, now_ms: int) -> None:
+        """Another instance's pulse tells of its breaker of this target. Targets that were not called here are not heard of."""
+        known = self._targets.get(target)
+        if known is None:
+            return
+        told = known.others.get(instance)
+        if state is State.CLOSED and told is None:
+            return
+        before = known.breaker
+        known.breaker = breaker.heard(before, told[1] if told else None, state, now_ms)
+        self._tell(target, before.state, known.breaker.state)
+        if state is State.CLOSED:
+            del known.others[instance]
+        else:
+            known.others[instance] = (now_ms, state)
+
+    def takes_ms(self, target: str, now_ms: int) -> int:
+        """The median of its calls of the last minute, looked at once a second; 0: none has ended."""
+        known = self._known(target)
+        if now_ms - known.takes[0] >= _TAKES_MS:
+            known.takes = (now_ms, _quantile(_recent(known.durations, now_ms - _WINDOW_MS), 0.5))
+        return known.takes[1]
 
     def queued(self, target: str, now_ms: int) -> None:
         """Work for it waits for a slot."""
@@ -110,6 +129,7 @@ class TargetBoard:
         if isinstance(result, Answer):
             self._record(target, known, True, now_ms)
             known.durations.append((now_ms, outcome.ended_ms - outcome.started_ms))
+            known.pacing = pacing.answered(known.pacing)
             return
         if result.kind in _ILL:
             self._record(target, known, False, now_ms)
@@ -117,8 +137,8 @@ class TargetBoard:
             self._record(target, known, True, now_ms)
         if result.kind is FaultKind.OVERDUE:
             known.durations.append((now_ms, outcome.ended_ms - outcome.started_ms))
-        if result.retry_after_ms and result.kind in (FaultKind.RATE_LIMITED, FaultKind.OVERLOADED):
-            known.paced_until_ms = now_ms + min(result.retry_after_ms, _LONGEST_PACING_MS)
+        if result.kind in _SLOWER:
+            known.pacing = pacing.slowed(known.pacing, result.retry_after_ms, now_ms)
 
     def reports(self, now_ms: int) -> Iterator[TargetReport]:
         """Every target that was seen, as of now."""
@@ -129,7 +149,7 @@ class TargetBoard:
             yield TargetReport(
                 target=name,
                 breaker=breaker.state_at(known.breaker, now_ms),
-                queue_wait_ms=max(oldest, _quantile(waits, 0.95)),
+                queue_wait_ms=max(oldest, _quantile(waits, 0.95), pacing.left_ms(known.pacing, now_ms)),
                 p50_ms=_quantile(durations, 0.5),
                 p95_ms=_quantile(durations, 0.95),
                 in_flight=known.in_flight,
@@ -138,6 +158,13 @@ class TargetBoard:
     def states(self) -> Mapping[str, State]:
         """Target -> breaker state."""
         return {name: known.breaker.state for name, known in self._targets.items()}
+
+    def _probed_elsewhere(self, known: _Known, now_ms: int) -> bool:
+        """An instance whose name comes before ours is half open."""
+        return any(
+            state is State.HALF_OPEN and name < self._instance and now_ms - at_ms < breaker.WARY_MS
+            for name, (at_ms, state) in known.others.items()
+        )
 
     def _record(self, target: str, known: _Known, ok: bool, now_ms: int) -> None:
         before = known.breaker.state

@@ -172,17 +172,25 @@ class Worker:
         if (refused := self._caller.refused(work)) is not None:
             self._finish(job, refused)
             return
+        if (shed := self._caller.shed(work, job.spare, self._ahead(job))) is not None:
+            self._finish(job, shed)
+            return
         if not job.spare:
             # Spare work waits for its turn: its wait says nothing about what others would wait.
             job.queued = True
             self._caller.board.queued(work.target.name, job.asked_ms)
         if work.target.on_ambiguous is OnAmbiguous.FAIL:
             # A start without a call would fail it after a crash, so its start does not run ahead.
-            job.call = Ticket(work.task.name, work.task.slots, job.spare, partial(self._begin, job))
+            job.call = job.ticket(partial(self._begin, job))
             self._caller.slots.ask(job.call)
         else:
-            job.start = Ticket(work.task.name, work.task.slots, job.spare, partial(self._begin, job))
+            job.start = job.ticket(partial(self._begin, job))
             self._starts.ask(job.start)
+
+    def _ahead(self, job: Job) -> int:
+        """How many wait that would be called before it."""
+        task, starts, calls = job.work.task.name, self._starts, self._caller.slots
+        return starts.ahead(task, job.spare, job.urgent) + calls.ahead(task, job.spare, job.urgent)
 
     def _put_aside(self, claim: Claim, reason: Reason) -> None:
         record = claim.record
@@ -218,8 +226,7 @@ class Worker:
         if job.call is not None:
             self._grant(job)
             return
-        task = job.work.task
-        job.call = Ticket(task.name, task.slots, job.spare, partial(self._grant, job))
+        job.call = job.ticket(partial(self._grant, job))
         self._caller.slots.ask(job.call)
 
     def _grant(self, job: Job) -> None:
@@ -250,11 +257,14 @@ class Worker:
             return
         record = job.claims[0].record
         parent, before = context_from_headers(record.headers), record.header(topics.HEADER_FOLLOWS)
-        links = link_named(before.decode("ascii", "replace")) if before else None
-        job.span = self._tracing.tracer.start_span(names.SPAN_WORK, parent, SpanKind.CONSUMER, links=links)
-        spans.describe(job.span, job.work, KAFKA, self._caller.capture_prompts)
-        spans.describe_record(job.span, record, f"trivium-{self._caller.tier.value}")
-        job.trace = headers_from_context(job.span)
+        span = job.span = self._tracing.tracer.start_span(names.SPAN_WORK, parent, SpanKind.CONSUMER)
+        job.trace = headers_from_context(span)
+        if not span.is_recording():
+            return
+        for link in link_named(before.decode("ascii", "replace")) if before else ():
+            span.add_link(link.context)
+        spans.describe(span, job.work, KAFKA, self._caller.capture_prompts)
+        spans.describe_record(span, record, f"trivium-{self._caller.tier.value}")
 
     # --- calls -------------------------------------------------------------------------------------------------------
 
