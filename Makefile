@@ -6,9 +6,11 @@ KAFKA_NODES ?= 1
 KAFKA_PORT ?= 9092
 KAFKA_SECURE ?=
 KAFKA ?= own
+SEED ?= 7
+HOURS ?=
 BENCHMARKS := decision cache router path gateway start ttft quality detector secure
 
-.PHONY: help install demo up test check lint types bench proto clean jaeger jaeger-stop test-jaeger milvus milvus-stop test-milvus kafka kafka-stop test-kafka test-deploy test-polyglot test-wires test-llm
+.PHONY: help install demo up test check lint types bench proto clean jaeger jaeger-stop test-jaeger milvus milvus-stop test-milvus kafka kafka-stop test-kafka faults faults-long test-deploy test-polyglot test-wires test-llm
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -40,6 +42,12 @@ test-kafka: install ## The broker's suites and more on real Kafkas of their own 
 	$(BIN)/python -m pytest tests/contract/test_broker_group.py tests/contract/test_broker_outbox.py \
 	  tests/contract/test_broker_reader.py tests/contract/test_retriever_ingest.py tests/integration --broker=$(KAFKA) $(ARGS)
 	$(BIN)/python -m pytest tests/real/kafka $(ARGS)
+
+faults: install ## kill -9 under load: every crash point, 20 kills at least, nothing lost (some 5 minutes; ARGS="--seed 8")
+	$(BIN)/python -m tests.faults --seed $(SEED) --json $(ARGS)
+
+faults-long: install ## The same for HOURS=n; without: 200 kills and 100,000 requests, some 70 minutes
+	$(BIN)/python -m tests.faults --seed $(SEED) $(if $(HOURS),--hours $(HOURS),--kills 200 --requests 100000 --rate 30) --json $(ARGS)
 
 jaeger: install ## A real Jaeger, built with Go: traces at 4317, pages at 16686 (jaeger-stop stops it)
 	$(BIN)/python -m infra.jaeger start $(ARGS)

@@ -43,7 +43,9 @@ from trivium.kafka.admin import ensure
 from trivium.kafka.layout import Layout
 from trivium.kafka.topics import all_topics
 
-_SECONDS_A_STEP: Final = 11.0
+_SHOWN: Final = 40
+_LEAST_S_A_KILL: Final = 5.0
+_KILLS_OF_HOURS: Final = 20
 
 
 def say(sentence: str) -> None:
@@ -62,7 +64,7 @@ async def run(chosen: argparse.Namespace, steps: Sequence[Step], folder: Path) -
             try:
                 say("starting the mesh")
                 await mesh.start_all()
-                pace = Pace(chosen.rate, chosen.quiet_s, chosen.requests)
+                pace = Pace(chosen.rate, chosen.quiet_s, chosen.requests, chosen.hours)
                 supervisor = Supervisor(mesh, offsets, pace, say)
                 await supervisor.run(steps)
             finally:
@@ -92,7 +94,7 @@ def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, default=None, help="default: drawn, and printed")
     parser.add_argument("--kills", type=int, default=20, help="SIGKILLs at least (default 20)")
-    parser.add_argument("--hours", type=float, default=0.0, help="instead of --kills: as many as that takes")
+    parser.add_argument("--hours", type=float, default=0.0, help="as many kills as that takes")
     parser.add_argument("--requests", type=int, default=0, help="the load goes on until there were so many (default: as long as the kills)")
     parser.add_argument("--rate", type=float, default=25.0, help="requests a second (default 25)")
     parser.add_argument("--pause-s", type=float, default=3.0, help="about how long the mesh is left alone after a kill (default 3)")
@@ -107,7 +109,7 @@ def options() -> argparse.Namespace:
     if chosen.seed is None:
         chosen.seed = random.SystemRandom().randrange(1_000_000)
     if chosen.hours:
-        chosen.kills = max(20, int(chosen.hours * 3600 / (_SECONDS_A_STEP + chosen.pause_s)))
+        chosen.kills = max(chosen.kills, int(chosen.hours * 3600 / _LEAST_S_A_KILL))
     return chosen
 
 
@@ -120,7 +122,7 @@ def main() -> int:
         return judge(evidence, chosen.check, {}, chosen.json)
     steps = make(chosen.seed, chosen.kills, chosen.session_timeout_ms / 1000, chosen.pause_s, not chosen.no_crash_points)
     print(f"seed {chosen.seed}: {len(steps)} steps, {sum(step.kills for step in steps)} kills at least")
-    for number, step in enumerate(steps, 1):
+    for number, step in enumerate(steps[: len(steps) if chosen.plan else _SHOWN], 1):
         print(f"  {number:3} {step}")
     if chosen.plan:
         return 0
@@ -132,7 +134,7 @@ def main() -> int:
         say(f"could not be run to its end (seed {chosen.seed}): {error}")
         return 2
     (folder / "evidence.pickle").write_bytes(pickle.dumps(evidence))
-    floors = {"kills": (">=", float(chosen.kills))}
+    floors = {"kills": (">=", float(_KILLS_OF_HOURS if chosen.hours else chosen.kills))}
     if not chosen.no_crash_points:
         floors["crash_points"] = (">=", float(len(Point)))
     return judge(evidence, folder, floors, chosen.json)

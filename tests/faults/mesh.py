@@ -94,10 +94,10 @@ class Mesh:
         await part.until_ready(READY_S)
         self.events.note("ready", name)
 
-    async def start_load(self, rate: float, requests: int) -> RunningPart:
-        """The load; its progress is in the file load.out."""
+    async def start_load(self, rate: float) -> RunningPart:
+        """The load, until it is told to leave; how far it is stands in load.json."""
         arguments = ("--kafka", self.kafka, "--gateway", self.at["gateway"], "--otlp", self.at["otlp"], "--folder", str(self.folder),
-                     "--seed", str(self.seed), "--rate", str(rate), "--requests", str(requests))  # fmt: skip
+                     "--seed", str(self.seed), "--rate", str(rate))  # fmt: skip
         part = await RunningPart.start(Part("load", "tests.faults.load", arguments), self.folder / "logs")
         self.parts["load"] = part
         await part.until_ready(READY_S)

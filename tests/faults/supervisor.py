@@ -30,7 +30,9 @@ class Pace:
     quiet_s: float = 15.0
     """Load without faults, before the first and after the last."""
     requests: int = 0
-    """The load goes on until there were so many."""
+    """The load goes on until there were so many at least."""
+    hours: float = 0.0
+    """No step begins later than this; 0: all are taken."""
     background: float = 0.01
     """Share of a vendor's calls that fail all the time, in different ways."""
 
@@ -49,10 +51,13 @@ class Supervisor:
 
     async def run(self, steps: Sequence[Step]) -> None:
         """The plan under load, and the calm after it."""
-        load = await self._mesh.start_load(self._pace.rate, self._pace.requests or 10**9)
+        until = time.monotonic() + (self._pace.hours * 3600 or float("inf"))
+        load = await self._mesh.start_load(self._pace.rate)
         await self._background()
         await asyncio.sleep(self._pace.quiet_s)
         for number, step in enumerate(steps):
+            if time.monotonic() > until:
+                break
             following = steps[number + 1] if number + 1 < len(steps) else None
             await self._do(step, following)
             self._say(f"{number + 1}/{len(steps)} {step}: {self.kills} kills, {self._progress()}")
@@ -62,8 +67,10 @@ class Supervisor:
         await self._mesh.order("claude", {"clear": True})
         self._mesh.events.note("last")
         await asyncio.sleep(self._pace.quiet_s)
-        if not self._pace.requests:
-            load.ask_to_leave()
+        while self._load()["sent"] < self._pace.requests and load.process.returncode is None:
+            self._say(f"no more faults: {self._progress()}")
+            await asyncio.sleep(5)
+        load.ask_to_leave()
         await self._until_ended(load)
         no_lag_ms = await self._until_calm()
         (self._mesh.folder / "calm.json").write_text(json.dumps({"last_fault_ms": last_ms, "no_lag_ms": no_lag_ms}))
