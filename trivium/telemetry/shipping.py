@@ -7,6 +7,7 @@ and the oldest go. It says once that the collector went away, and once that it i
 
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Mapping
 from typing import Any, Final
@@ -23,7 +24,7 @@ QUEUE: Final = 8_192
 """Spans that wait at most: some ten megabytes."""
 _BATCH: Final = 512
 _BATCH_BYTES: Final = 1_000_000
-_SLICE: Final = 16
+_SLICE: Final = 32
 _SLICE_S: Final = 0.000_5
 _LOOK_S: Final = 0.2
 _CALL_S: Final = 5.0
@@ -95,8 +96,9 @@ class Shipper:
                 written = self._encoder.span(self._queue.popleft())
                 batch.append(written)
                 size += len(written)
-            # Lets go of the interpreter; at the end of the process there is nobody to let it to.
-            self._closing.wait(_SLICE_S)
+            if not self._closing.is_set():
+                # Lets go of the interpreter: sleep(0) takes it again before a waiting thread is awake.
+                time.sleep(_SLICE_S)
         return batch
 
     def _sent(self, export: Any, batch: list[bytes]) -> bool:
