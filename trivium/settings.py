@@ -101,7 +101,7 @@ class TierSettings:
     """What the three tiers have in common."""
 
     slots: int = setting("SLOTS", 64, "calls at once in one instance of a tier")
-    processes: int = setting("TIER_PROCESSES", 1, "worker processes that share the tier's gRPC port (SO_REUSEPORT)")
+    processes: int = setting("TIER_PROCESSES", 1, "worker processes of a tier: they share its gRPC port (SO_REUSEPORT), each is a member of its Kafka group and has its own slots")
     kafka_worker: bool = setting("KAFKA_WORKER", True, "consume the work topics; false: serve gRPC only")
 
 
@@ -138,17 +138,28 @@ class CloudSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class LedgerSettings:
+    """services/ledger"""
+
+    port: int = setting("LEDGER_PORT", 7304, "gRPC port of the ledger; 0: any free port")
+    database: str = setting("LEDGER_DB", "./ledger.db", "database of the ledger: a file name (SQLite), or postgresql://user@host/name", secret=True)
+    password_file: str = setting("LEDGER_DB_PASSWORD_FILE", "", "a file that holds the password of this database")
+    batch: int = setting("LEDGER_BATCH", 5_000, "records in one transaction at most")
+
+
+@dataclass(frozen=True, slots=True)
 class ToolSettings:
     """The command line."""
 
     endpoint: str = setting("GATEWAY", "localhost:7300", "gateway that `trivium ask` and `trivium ingest` speak to")
     traces: str = setting("TRACES", "", "Jaeger query API that `trivium trace` asks (http://host:16686)")
     tenant: str = setting("TENANT", "acme", "tenant of the command line")
+    ledger: str = setting("LEDGER", "localhost:7304", "ledger that `trivium report` asks")
 
 
 ALL: tuple[type, ...] = (
     KafkaSettings, ProcessSettings, TlsSettings, KeySettings, RouterSettings, GatewaySettings, TierSettings,
-    FinetunedSettings, RetrievalSettings, CloudSettings, ToolSettings,
+    FinetunedSettings, RetrievalSettings, CloudSettings, LedgerSettings, ToolSettings,
 )  # fmt: skip
 
 

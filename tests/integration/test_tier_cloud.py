@@ -30,7 +30,7 @@ from trivium.telemetry.tracing import start
 from trivium.tier.meter import now_ms
 from trivium.tier.records import Headers
 from trivium.tier.run import run_tier
-from trivium.v1 import journey_pb2
+from trivium.v1 import journey_pb2, records_pb2
 
 PARTITIONS = 4
 TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
@@ -140,3 +140,30 @@ async def test_a_request_that_can_wait_as_long_as_the_vendor_asks_is_answered(ru
     answered = [(await running.ask(name))[1].outcome for name in ("second", "third")]
     assert [outcome.WhichOneof("result") for outcome in answered] == ["answer", "answer"]
     assert answered[0].started_ms - refused.ended_ms >= 900
+
+
+async def test_while_a_vendor_asks_to_wait_it_is_left_alone_and_the_queue_says_so(running: Running) -> None:
+    running.standin.faults.control({"fault": "rate_limited", "count": -1, "retry_after_s": 60})
+    first, *others = [(await running.ask(f"r{number}"))[1].outcome.fault for number in range(6)]
+    assert running.standin.calls.count == 1
+    assert (first.kind, first.retry_after_ms) == ("rate_limited", 60_000)
+    assert [fault.kind for fault in others] == ["rate_limited"] * 5
+    assert all(50_000 < fault.retry_after_ms <= 60_000 for fault in others), others
+    async with asyncio.timeout(20):
+        while not running.pulses.facts(now_ms())["cloud/small"].queue_wait_ms > 40_000:  # noqa: ASYNC110 (a view tells nobody)
+            await asyncio.sleep(0.05)
+
+
+async def test_a_probe_of_another_instance_closes_this_ones_breaker(running: Running) -> None:
+    running.standin.faults.control({"fault": "unavailable", "count": -1, "retry_after_s": 0})
+    for number in range(6):
+        _, found = await running.ask(f"r{number}")
+    assert found.outcome.fault.message == "the breaker of cloud/small is open"
+    running.standin.faults.control({"clear": True})
+    async with asyncio.timeout(20):
+        while not found.outcome.HasField("answer"):
+            for state in ("half_open", "closed"):
+                small = records_pb2.TargetPulse(target="cloud/small", breaker=state)
+                told = records_pb2.Pulse(instance="cloud-2", service="cloud", targets=[small])
+                await running.producer.publish(Record(topics.PULSE, b"cloud-2", told.SerializeToString(), (), 0), 5_000)
+            _, found = await running.ask(f"again-{now_ms()}")

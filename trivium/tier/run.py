@@ -23,6 +23,7 @@ from trivium.rpc.workers import supervise
 from trivium.settings import KafkaSettings, TierSettings
 from trivium.tier.caller import Caller
 from trivium.tier.meter import now_ms
+from trivium.tier.others import Others
 from trivium.tier.records import Writer, on_refused
 from trivium.tier.servicer import TierServicer
 from trivium.tier.slots import Slots
@@ -32,6 +33,7 @@ from trivium.v1.services_pb2_grpc import add_TierServicer_to_server
 
 _LOG = logging.getLogger(__name__)
 _OUTBOX_DRAIN_MS: Final = 5_000
+_PULSES_WAIT_MS: Final = 250
 _PATIENCE_MS: Final = 600_000
 """A broker may be away for so long before the process leaves; the gateway has the same patience."""
 
@@ -47,8 +49,8 @@ async def run_tier(
 ) -> None:
     """Run a tier until its process is told to stop, then drain: no new work, what is in hand finished, spans sent.
 
-    With several workers on one port the Kafka door is open in the first of them only; more of the log is taken by
-    more instances. Raises Unreachable when the broker is not there or is lost for good."""
+    With several workers on one port each of them is a member of the group and has slots of its own. (The embedded broker
+    knows one member a group: not there.) Raises Unreachable when the broker is not there or is lost for good."""
     if settings.processes > 1 and process.worker is None:
         await supervise(process, port, settings.processes)
         return
@@ -65,8 +67,10 @@ async def run_tier(
         made = outbox_of(process.crash, producer, on_refused, OutboxOptions(patience_ms=_PATIENCE_MS))
         outbox = await stack.enter_async_context(_drained(made))
         await stack.enter_async_context(PulseWriter(producer, _pulse(caller, process)))
+        others = Others(tier, process.instance, caller.board)
+        await stack.enter_async_context(others.tail(kafka.bootstrap, _hearing(process)))
         watched: list[asyncio.Future[None]] = [outbox.failed]
-        if settings.kafka_worker and not process.worker:
+        if settings.kafka_worker:
             options = _working(process, kafka)
             worker = Worker(caller, writer, outbox, process.tracing, options)
             await stack.enter_async_context(worker)
@@ -90,10 +94,14 @@ def _producing(process: Process, kafka: KafkaSettings) -> ProducerOptions:
     )
 
 
+def _hearing(process: Process) -> ReaderOptions:
+    return ReaderOptions(client_id=f"{process.instance}-pulses", fetch_max_wait_ms=_PULSES_WAIT_MS)
+
+
 def _working(process: Process, kafka: KafkaSettings) -> WorkerOptions:
     group = GroupOptions(
         client_id=process.instance,
-        instance_id=static_name(kafka, process.settings.instance) or None,
+        instance_id=static_name(kafka, process.settings.instance and process.instance) or None,
         fetch_max_wait_ms=kafka.fetch_max_wait_ms,
         session_timeout_ms=kafka.session_timeout_ms,
         heartbeat_ms=kafka.heartbeat_ms,
