@@ -20,6 +20,7 @@ TIMEOUT_S: Final = 10.0
 UNTOLD: Final = "this broker does not tell retention, compaction and timestamps"
 _TRIES: Final = 10
 _PAUSE_S: Final = 1.0
+_POLL_S: Final = 0.05
 _SET_ON_TOPIC: Final = 1
 """Kafka's ConfigSource of a setting that the topic itself has."""
 
@@ -80,7 +81,9 @@ async def ensure(
     wished = list(topics)
     for left in reversed(range(_TRIES)):
         try:
-            return await _ensured(bootstrap, wished, layout, create, repair)
+            async with admin(bootstrap) as client:
+                states = await _ensured(client, wished, layout, create, repair)
+                return await _told(client, states, layout)
         except KafkaError as error:
             # A request goes to any broker that the cluster tells of, for some seconds also to one that has just died.
             if not left or not error.retriable:
@@ -89,24 +92,40 @@ async def ensure(
     raise AssertionError("the last try returns or raises")
 
 
-async def _ensured(bootstrap: str, wished: list[Topic], layout: Layout, create: bool, repair: bool) -> list[TopicState]:
-    async with admin(bootstrap) as client:
-        there = await _described(client)
-        missing = [topic for topic in wished if topic.name not in there]
-        if create and missing:
-            await _create(client, missing, layout)
-        known = [topic for topic in wished if topic.name in there]
-        settings = await _settings(client, known)
-        states = [TopicState(topic, State.CREATED if create else State.MISSING) for topic in missing]
-        for topic in known:
-            found = Found(*there[topic.name], None if settings is None else settings[topic.name].all)
-            drift = compare(topic, found, layout)
-            if repair and settings is not None and any(not d.unrepaired for d in drift):
-                await _write(client, topic, drift, settings[topic.name].own)
-                states.append(TopicState(topic, State.DRIFT if any(d.unrepaired for d in drift) else State.REPAIRED, drift))
-            else:
-                states.append(TopicState(topic, State.DRIFT if drift else State.RIGHT, drift, UNTOLD if settings is None else ""))
+async def _ensured(
+    client: AIOKafkaAdminClient, wished: list[Topic], layout: Layout, create: bool, repair: bool
+) -> list[TopicState]:
+    there = await _described(client)
+    missing = [topic for topic in wished if topic.name not in there]
+    if create and missing:
+        await _create(client, missing, layout)
+    known = [topic for topic in wished if topic.name in there]
+    settings = await _settings(client, known)
+    states = [TopicState(topic, State.CREATED if create else State.MISSING) for topic in missing]
+    for topic in known:
+        found = Found(*there[topic.name], None if settings is None else settings[topic.name].all)
+        drift = compare(topic, found, layout)
+        if repair and settings is not None and any(not d.unrepaired for d in drift):
+            await _write(client, topic, drift, settings[topic.name].own)
+            states.append(TopicState(topic, State.DRIFT if any(d.unrepaired for d in drift) else State.REPAIRED, drift))
+        else:
+            states.append(TopicState(topic, State.DRIFT if drift else State.RIGHT, drift, UNTOLD if settings is None else ""))
     return sorted(states, key=lambda state: wished.index(state.topic))
+
+
+async def _told(client: AIOKafkaAdminClient, states: list[TopicState], layout: Layout) -> list[TopicState]:
+    """Waits until the broker tells of what was created and repaired: the controller answers before brokers know it.
+
+    What a broker still tells otherwise after 10 s (it may overrule a setting) stands as it tells it."""
+    written = [state.topic for state in states if state.state in (State.CREATED, State.REPAIRED)]
+    seen: dict[str, TopicState] = {}
+    deadline = asyncio.get_running_loop().time() + TIMEOUT_S
+    while written and asyncio.get_running_loop().time() < deadline:
+        seen = {state.topic.name: state for state in await _ensured(client, written, layout, create=False, repair=False)}
+        written = [topic for topic in written if seen[topic.name].state is not State.RIGHT]
+        await asyncio.sleep(_POLL_S if written else 0)
+    overruled = {topic.name for topic in written}
+    return [seen[state.topic.name] if state.topic.name in overruled else state for state in states]
 
 
 async def _described(client: AIOKafkaAdminClient) -> dict[str, tuple[int, int]]:

@@ -52,7 +52,10 @@ async def test_drift_is_told_and_repaired_but_for_what_loses_records(empty: Clus
     async with admin(empty.bootstrap) as client:
         await client.alter_configs([ConfigResource(ConfigResourceType.TOPIC, "trivium.requests", settings)])
         await client.alter_configs([ConfigResource(ConfigResourceType.TOPIC, "trivium.ledger", {"retention.ms": "-1"})])
-    told = await topics(empty)
+        # The controller answers before the broker knows of it.
+        async with asyncio.timeout(30):
+            while len((told := await topics(empty)).lines_of(state="drift")) < 2:
+                pass
     drifted = {line["topic"]: {d["what"] for d in line["drift"]} for line in told.lines_of(state="drift")}
     # Kafka's alter replaced all settings of both, the largest record among them.
     assert {"retention.ms", "message.timestamp.type", "max.message.bytes"} <= drifted["trivium.requests"]
