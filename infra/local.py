@@ -34,6 +34,8 @@ class MeshOptions:
     cloud_url: str = ""
     cloud_key: str = ""
     milvus: str = ""
+    ledger: bool = False
+    """Keep the ledger's store too, for `trivium report`: ledger.db below `data`."""
     traces: bool = True
     """Collect spans, in the small store among the stand-ins unless `otlp` names a collector."""
     otlp: str = ""
@@ -56,6 +58,7 @@ class Addresses:
     finetuned: str
     retrieval: str
     cloud: str
+    ledger: str
     model_url: str
     cloud_url: str
     otlp: str
@@ -110,13 +113,14 @@ class LocalMesh:
 
     def _address(self, kafka: str, standins: Mapping[str, object]) -> Addresses:
         options = self.options
-        gateway, finetuned, retrieval, cloud = free_ports(4)
+        gateway, finetuned, retrieval, cloud, ledger = free_ports(5)
         return Addresses(
             kafka=kafka,
             gateway=f"127.0.0.1:{options.gateway_port or gateway}",
             finetuned=f"127.0.0.1:{finetuned}",
             retrieval=f"127.0.0.1:{retrieval}",
             cloud=f"127.0.0.1:{cloud}",
+            ledger=f"127.0.0.1:{ledger}",
             model_url=options.model_url or str(standins["tgi"]),
             cloud_url=options.cloud_url or str(standins["claude"]),
             otlp=options.otlp or (f"http://{standins['spans_otlp']}" if options.traces else ""),
@@ -128,6 +132,8 @@ class LocalMesh:
             "retrieval": "services.retrieval", "router": "streams", "gateway": "services.gateway",
             "finetuned": "services.finetuned", "cloud": "services.cloud",
         }  # fmt: skip
+        if self.options.ledger:
+            modules["ledger"] = "services.ledger"
         environ, own = self.environ(), self.options.part_environ
         return [Part(name, module, (), {**environ, **own.get(name, {})}) for name, module in modules.items()]
 
@@ -135,7 +141,8 @@ class LocalMesh:
         """The TRIVIUM_ variables that point a process at this mesh."""
         at, options = self.addresses, self.options
         port = {name: address.rsplit(":", 1)[1] for name, address in
-                (("gateway", at.gateway), ("finetuned", at.finetuned), ("retrieval", at.retrieval), ("cloud", at.cloud))}  # fmt: skip
+                (("gateway", at.gateway), ("finetuned", at.finetuned), ("retrieval", at.retrieval), ("cloud", at.cloud),
+                 ("ledger", at.ledger))}  # fmt: skip
         return {
             "TRIVIUM_KAFKA": at.kafka,
             "TRIVIUM_POLICY": str(options.policy),
@@ -144,6 +151,9 @@ class LocalMesh:
             "TRIVIUM_FINETUNED_PORT": port["finetuned"],
             "TRIVIUM_RETRIEVAL_PORT": port["retrieval"],
             "TRIVIUM_CLOUD_PORT": port["cloud"],
+            "TRIVIUM_LEDGER_PORT": port["ledger"],
+            "TRIVIUM_LEDGER_DB": str(options.data / "ledger.db"),
+            "TRIVIUM_LEDGER": at.ledger,
             "TRIVIUM_GATEWAY": at.gateway,
             "TRIVIUM_FINETUNED": at.finetuned,
             "TRIVIUM_RETRIEVAL": at.retrieval,
@@ -176,7 +186,7 @@ class LocalMesh:
             self._watch.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._watch
-        for group in (("gateway",), ("router",), ("finetuned", "cloud", "retrieval"), ("standins", "broker")):
+        for group in (("gateway",), ("router",), ("finetuned", "cloud", "retrieval"), ("ledger",), ("standins", "broker")):
             await asyncio.gather(*(self.parts[name].stop() for name in group if name in self.parts))
 
     def check(self) -> None:

@@ -171,7 +171,7 @@ def up(
         raise TriviumError(f"{cloud} wants a key: set TRIVIUM_CLOUD_KEY")
     options = MeshOptions(
         data=data, kafka=kafka, policy=policy, gateway_port=port, milvus=milvus, otlp=otlp, traces_url=traces_url,
-        model_url=model, cloud_url=cloud, cloud_key=key, environ={"TRIVIUM_FINETUNED_WIRE": wire},
+        model_url=model, cloud_url=cloud, cloud_key=key, ledger=True, environ={"TRIVIUM_FINETUNED_WIRE": wire},
     )  # fmt: skip
     return asyncio.run(_up(options, as_json))
 
@@ -200,6 +200,6 @@ def _print_addresses(mesh: LocalMesh, as_json: bool) -> None:
         for name, address in found.items():
             click.echo(f"{name:<10} {address}")
         click.echo("\nIn another shell:\n"
-                   f"  export TRIVIUM_KAFKA={at.kafka} TRIVIUM_GATEWAY={at.gateway} TRIVIUM_RETRIEVAL={at.retrieval} TRIVIUM_TRACES={at.traces}\n"
+                   f"  export TRIVIUM_KAFKA={at.kafka} TRIVIUM_GATEWAY={at.gateway} TRIVIUM_RETRIEVAL={at.retrieval} TRIVIUM_TRACES={at.traces} TRIVIUM_LEDGER={at.ledger}\n"
                    "  trivium ask 'What is never cached?' --endpoint /auto")  # fmt: skip
     sys.stdout.flush()

@@ -18,7 +18,7 @@ FORBIDDEN_NAMES = {"utils", "helpers", "common", "misc", "base", "manager", "uti
 IMPURE = {"time", "random", "os", "logging", "asyncio", "threading", "secrets", "uuid", "socket", "datetime", "subprocess"}
 
 KERNEL = {
-    "cache", "certificates", "classifier", "cli", "client", "codec", "core", "crash", "detect", "economy", "embed", "facts", "ingest", "insight", "kafka", "keys", "policy", "ports",
+    "cache", "certificates", "classifier", "cli", "client", "codec", "core", "crash", "detect", "economy", "embed", "facts", "ingest", "insight", "kafka", "keys", "ledger", "policy", "ports",
     "process", "pulse", "rpc", "settings", "telemetry", "tier", "v1",
 }  # fmt: skip
 """Every module of the kernel has a place here and in the design; a new one must be given one."""
@@ -35,6 +35,7 @@ VENDORS = {
     "usearch": {"trivium/cache/"},
     "phonenumbers": {"trivium/detect/"},
     "stdnum": {"trivium/detect/"},
+    "sqlalchemy": {"trivium/ledger/", "services/ledger/"},
     "sklearn": {"trivium/classifier/", "trivium/cache/", "benchmarks/"},
 }
 """Who may import a vendor's package: a module, or a folder whose one noun it is."""

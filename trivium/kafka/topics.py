@@ -17,7 +17,9 @@ LEDGER = "trivium.ledger"
 CACHE = "trivium.cache"
 DOCUMENTS = "trivium.documents"
 PULSE = "trivium.pulse"
+IDEMPOTENCY = "trivium.idempotency"
 DEADLETTER = "trivium.deadletter"
+FEEDBACK = "trivium.feedback"
 
 HEADER_TRACEPARENT = "traceparent"
 HEADER_TRACESTATE = "tracestate"
@@ -105,8 +107,11 @@ def all_topics(reply_topics: Iterable[str], partitions: int = PARTITIONS) -> tup
         kept(REQUESTS, 7),
         *(kept(name, 2) for tier in Tier for name in lanes(tier)),
         kept(OUTCOMES, 2),
-        *(kept(attempts(tier), 2) for tier in Tier),
+        # As long as the ledger, whose store is filled again from both.
+        *(kept(attempts(tier), 30) for tier in Tier),
         *(kept(name, 7) for name in replies),
+        # Keys hold for a day; a gateway reads all of it before it takes the first one.
+        Topic(IDEMPOTENCY, partitions, Keep.DELETE, DAY_MS + HOUR_MS, segment_ms=HOUR_MS),
         kept(LEDGER, 30),
         Topic(CACHE, partitions, Keep.COMPACT_DELETE, CACHE_KEPT_MS, segment_ms=DAY_MS, compact_within_ms=DAY_MS),
         # A view that starts late must see every change that a cached answer may be older than, not the last one alone.
@@ -114,4 +119,5 @@ def all_topics(reply_topics: Iterable[str], partitions: int = PARTITIONS) -> tup
         # Every process reads it from its beginning.
         Topic(PULSE, 1, Keep.COMPACT_DELETE, HOUR_MS, segment_ms=HOUR_MS // 6),
         kept(DEADLETTER, 30),
+        kept(FEEDBACK, 30),
     )

@@ -5,7 +5,7 @@
         sha256: 2f0c...                     # `trivium key new` prints this entry
         tenant: acme
         team: support                       # optional, as all below
-        doors: [gateway]                    # gateway, tier, retrieval
+        doors: [gateway]                    # gateway, tier, retrieval, ledger
         endpoints: [/classify, /auto]       # endpoints and task types
         targets: [finetuned/tickets]        # targets that a request may pin
         rate: {per_second: 50, burst: 100}
@@ -27,7 +27,7 @@ from trivium.keys.key import ANY, Key, Keys
 from trivium.policy.load import root_of
 from trivium.policy.section import Report, Section, as_section
 
-DOORS: Final = ("gateway", "tier", "retrieval")
+DOORS: Final = ("gateway", "tier", "retrieval", "ledger")
 INLINE: Final = "TRIVIUM_KEYS"
 _HEX: Final = re.compile(r"[0-9a-fA-F]{64}\Z")
 _FASTEST: Final = 1_000_000.0

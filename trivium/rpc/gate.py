@@ -23,14 +23,14 @@ from trivium.keys.key import ANY, Key, expired
 from trivium.keys.once import Once
 from trivium.rpc.spans import metadata_of
 from trivium.telemetry.metrics import Metrics
-from trivium.v1 import journey_pb2, request_pb2, services_pb2
+from trivium.v1 import journey_pb2, records_pb2, request_pb2, services_pb2
 
 _LOG = logging.getLogger(__name__)
 
 AUTHORIZATION: Final = "authorization"
 RETRY_AFTER: Final = "retry-after"
 _BEARER: Final = "bearer "
-_NAMED: Final = (services_pb2.AwaitRequest, services_pb2.CancelRequest)
+_NAMED: Final = (services_pb2.AwaitRequest, services_pb2.CancelRequest, records_pb2.FeedbackRecord)
 _UNAUTHENTICATED: Final = grpc.StatusCode.UNAUTHENTICATED
 _DENIED: Final = grpc.StatusCode.PERMISSION_DENIED
 _EXHAUSTED: Final = grpc.StatusCode.RESOURCE_EXHAUSTED

@@ -24,10 +24,11 @@ _sym_db = _symbol_database.Default()
 
 from trivium.v1 import journey_pb2 as trivium_dot_v1_dot_journey__pb2
 from trivium.v1 import outcome_pb2 as trivium_dot_v1_dot_outcome__pb2
+from trivium.v1 import records_pb2 as trivium_dot_v1_dot_records__pb2
 from trivium.v1 import request_pb2 as trivium_dot_v1_dot_request__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19trivium/v1/services.proto\x12\ntrivium.v1\x1a\x18trivium/v1/journey.proto\x1a\x18trivium/v1/outcome.proto\x1a\x18trivium/v1/request.proto\"U\n\x0f\x43ompletionEvent\x12\x0f\n\x05\x64\x65lta\x18\x01 \x01(\tH\x00\x12(\n\x08terminal\x18\x02 \x01(\x0b\x32\x14.trivium.v1.TerminalH\x00\x42\x07\n\x05\x65vent\"M\n\tTierEvent\x12\x0f\n\x05\x64\x65lta\x18\x01 \x01(\tH\x00\x12&\n\x07outcome\x18\x02 \x01(\x0b\x32\x13.trivium.v1.OutcomeH\x00\x42\x07\n\x05\x65vent\"T\n\x07Receipt\x12&\n\x08identity\x18\x01 \x01(\x0b\x32\x14.trivium.v1.Identity\x12\x11\n\tpartition\x18\x02 \x01(\x05\x12\x0e\n\x06offset\x18\x03 \x01(\x03\"H\n\x0c\x41waitRequest\x12&\n\x08identity\x18\x01 \x01(\x0b\x32\x14.trivium.v1.Identity\x12\x10\n\x08reply_to\x18\x02 \x01(\t\"7\n\rCancelRequest\x12&\n\x08identity\x18\x01 \x01(\x0b\x32\x14.trivium.v1.Identity\"\x1c\n\x0b\x43\x61ncelReply\x12\r\n\x05state\x18\x01 \x01(\t\"j\n\x07Passage\x12\x10\n\x08\x64ocument\x18\x01 \x01(\t\x12\x0f\n\x07section\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x0c\n\x04text\x18\x04 \x01(\t\x12\r\n\x05score\x18\x05 \x01(\x01\x12\x0e\n\x06tokens\x18\x06 \x01(\r\"}\n\x0fRetrieveRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0e\n\x06\x63orpus\x18\x02 \x01(\t\x12\r\n\x05query\x18\x03 \x01(\t\x12\r\n\x05limit\x18\x04 \x01(\r\x12\x15\n\rbudget_tokens\x18\x05 \x01(\r\x12\x15\n\rrelevance_cut\x18\x06 \x01(\x01\"\x86\x01\n\rRetrieveReply\x12%\n\x08passages\x18\x01 \x03(\x0b\x32\x13.trivium.v1.Passage\x12\x10\n\x08left_out\x18\x02 \x01(\r\x12\x0c\n\x04mode\x18\x03 \x01(\t\x12\x18\n\x10\x65mbedding_tokens\x18\x04 \x01(\r\x12\x14\n\x0c\x63orpus_epoch\x18\x05 \x01(\x03\"`\n\rIngestRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0e\n\x06\x63orpus\x18\x02 \x01(\t\x12\x10\n\x08\x64ocument\x18\x03 \x01(\t\x12\x0c\n\x04kind\x18\x04 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x05 \x01(\x0c\"b\n\x0bIngestReply\x12\x10\n\x08\x64ocument\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\r\n\x05state\x18\x03 \x01(\t\x12\x10\n\x08passages\x18\x04 \x01(\r\x12\x0f\n\x07message\x18\x05 \x01(\t\"c\n\rForgetRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0e\n\x06\x63orpus\x18\x02 \x01(\t\x12\x11\n\tdocuments\x18\x03 \x03(\t\x12\x0f\n\x07\x61ll_but\x18\x04 \x01(\x08\x12\x0e\n\x06prefix\x18\x05 \x01(\t\" \n\x0b\x46orgetReply\x12\x11\n\tforgotten\x18\x01 \x03(\t2\xb1\x02\n\x07Gateway\x12\x35\n\x08\x43omplete\x12\x13.trivium.v1.Request\x1a\x14.trivium.v1.Terminal\x12\x44\n\x0e\x43ompleteStream\x12\x13.trivium.v1.Request\x1a\x1b.trivium.v1.CompletionEvent0\x01\x12\x32\n\x06Submit\x12\x13.trivium.v1.Request\x1a\x13.trivium.v1.Receipt\x12\x37\n\x05\x41wait\x12\x18.trivium.v1.AwaitRequest\x1a\x14.trivium.v1.Terminal\x12<\n\x06\x43\x61ncel\x12\x19.trivium.v1.CancelRequest\x1a\x17.trivium.v1.CancelReply2v\n\x04Tier\x12\x31\n\x08Generate\x12\x10.trivium.v1.Work\x1a\x13.trivium.v1.Outcome\x12;\n\x0eGenerateStream\x12\x10.trivium.v1.Work\x1a\x15.trivium.v1.TierEvent0\x01\x32\xcf\x01\n\tRetrieval\x12\x42\n\x08Retrieve\x12\x1b.trivium.v1.RetrieveRequest\x1a\x19.trivium.v1.RetrieveReply\x12@\n\x06Ingest\x12\x19.trivium.v1.IngestRequest\x1a\x17.trivium.v1.IngestReply(\x01\x30\x01\x12<\n\x06\x46orget\x12\x19.trivium.v1.ForgetRequest\x1a\x17.trivium.v1.ForgetReplyB;\n\x0e\x64\x65v.trivium.v1P\x01Z\'trivium.dev/protos/trivium/v1;triviumv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19trivium/v1/services.proto\x12\ntrivium.v1\x1a\x18trivium/v1/journey.proto\x1a\x18trivium/v1/outcome.proto\x1a\x18trivium/v1/records.proto\x1a\x18trivium/v1/request.proto\"U\n\x0f\x43ompletionEvent\x12\x0f\n\x05\x64\x65lta\x18\x01 \x01(\tH\x00\x12(\n\x08terminal\x18\x02 \x01(\x0b\x32\x14.trivium.v1.TerminalH\x00\x42\x07\n\x05\x65vent\"M\n\tTierEvent\x12\x0f\n\x05\x64\x65lta\x18\x01 \x01(\tH\x00\x12&\n\x07outcome\x18\x02 \x01(\x0b\x32\x13.trivium.v1.OutcomeH\x00\x42\x07\n\x05\x65vent\"T\n\x07Receipt\x12&\n\x08identity\x18\x01 \x01(\x0b\x32\x14.trivium.v1.Identity\x12\x11\n\tpartition\x18\x02 \x01(\x05\x12\x0e\n\x06offset\x18\x03 \x01(\x03\"H\n\x0c\x41waitRequest\x12&\n\x08identity\x18\x01 \x01(\x0b\x32\x14.trivium.v1.Identity\x12\x10\n\x08reply_to\x18\x02 \x01(\t\"7\n\rCancelRequest\x12&\n\x08identity\x18\x01 \x01(\x0b\x32\x14.trivium.v1.Identity\"\x1c\n\x0b\x43\x61ncelReply\x12\r\n\x05state\x18\x01 \x01(\t\"j\n\x07Passage\x12\x10\n\x08\x64ocument\x18\x01 \x01(\t\x12\x0f\n\x07section\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x0c\n\x04text\x18\x04 \x01(\t\x12\r\n\x05score\x18\x05 \x01(\x01\x12\x0e\n\x06tokens\x18\x06 \x01(\r\"}\n\x0fRetrieveRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0e\n\x06\x63orpus\x18\x02 \x01(\t\x12\r\n\x05query\x18\x03 \x01(\t\x12\r\n\x05limit\x18\x04 \x01(\r\x12\x15\n\rbudget_tokens\x18\x05 \x01(\r\x12\x15\n\rrelevance_cut\x18\x06 \x01(\x01\"\x86\x01\n\rRetrieveReply\x12%\n\x08passages\x18\x01 \x03(\x0b\x32\x13.trivium.v1.Passage\x12\x10\n\x08left_out\x18\x02 \x01(\r\x12\x0c\n\x04mode\x18\x03 \x01(\t\x12\x18\n\x10\x65mbedding_tokens\x18\x04 \x01(\r\x12\x14\n\x0c\x63orpus_epoch\x18\x05 \x01(\x03\"`\n\rIngestRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0e\n\x06\x63orpus\x18\x02 \x01(\t\x12\x10\n\x08\x64ocument\x18\x03 \x01(\t\x12\x0c\n\x04kind\x18\x04 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x05 \x01(\x0c\"b\n\x0bIngestReply\x12\x10\n\x08\x64ocument\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\r\n\x05state\x18\x03 \x01(\t\x12\x10\n\x08passages\x18\x04 \x01(\r\x12\x0f\n\x07message\x18\x05 \x01(\t\"c\n\rForgetRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0e\n\x06\x63orpus\x18\x02 \x01(\t\x12\x11\n\tdocuments\x18\x03 \x03(\t\x12\x0f\n\x07\x61ll_but\x18\x04 \x01(\x08\x12\x0e\n\x06prefix\x18\x05 \x01(\t\" \n\x0b\x46orgetReply\x12\x11\n\tforgotten\x18\x01 \x03(\t\"\x85\x01\n\rReportRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\n\n\x02\x62y\x18\x02 \x03(\t\x12)\n\x07\x66ilters\x18\x03 \x03(\x0b\x32\x18.trivium.v1.ReportFilter\x12\x0f\n\x07\x66rom_ms\x18\x04 \x01(\x03\x12\r\n\x05to_ms\x18\x05 \x01(\x03\x12\r\n\x05limit\x18\x06 \x01(\r\"1\n\x0cReportFilter\x12\x11\n\tdimension\x18\x01 \x01(\t\x12\x0e\n\x06values\x18\x02 \x03(\t\"\xb6\x08\n\nReportLine\x12\r\n\x05group\x18\x01 \x03(\t\x12\r\n\x05total\x18\x02 \x01(\x08\x12\x10\n\x08requests\x18\x03 \x01(\x03\x12\x10\n\x08\x61nswered\x18\x04 \x01(\x03\x12\x0e\n\x06\x63\x61\x63hed\x18\x05 \x01(\x03\x12\x10\n\x08\x61ttempts\x18\x06 \x01(\x03\x12\x15\n\ropen_attempts\x18\x07 \x01(\x03\x12\x0e\n\x06\x66\x61ults\x18\x08 \x01(\x03\x12\x0c\n\x04\x63ost\x18\t \x01(\x03\x12\x12\n\ncost_input\x18\n \x01(\x03\x12\x14\n\x0c\x63ost_context\x18\x0b \x01(\x03\x12\x13\n\x0b\x63ost_output\x18\x0c \x01(\x03\x12\x16\n\x0e\x63ost_embedding\x18\r \x01(\x03\x12\x19\n\x11\x63ost_vector_store\x18\x0e \x01(\x03\x12\x14\n\x0c\x63ost_request\x18\x0f \x01(\x03\x12\x14\n\x0c\x63ost_unsplit\x18\x10 \x01(\x03\x12\r\n\x05\x66ixed\x18\x11 \x01(\x03\x12\x11\n\tall_cloud\x18\x12 \x01(\x03\x12\x0c\n\x04told\x18\x13 \x01(\x03\x12\x0e\n\x06strays\x18\x14 \x01(\x03\x12\x12\n\nstray_cost\x18\x15 \x01(\x03\x12\x10\n\x08unpriced\x18\x16 \x01(\x03\x12\x1c\n\x0f\x64uration_p50_ms\x18\x17 \x01(\x01H\x00\x88\x01\x01\x12\x1c\n\x0f\x64uration_p95_ms\x18\x18 \x01(\x01H\x01\x88\x01\x01\x12\x18\n\x0bttft_p50_ms\x18\x19 \x01(\x01H\x02\x88\x01\x01\x12\x18\n\x0bttft_p95_ms\x18\x1a \x01(\x01H\x03\x88\x01\x01\x12\x18\n\x0btpot_p50_us\x18\x1b \x01(\x01H\x04\x88\x01\x01\x12\x18\n\x0btpot_p95_us\x18\x1c \x01(\x01H\x05\x88\x01\x01\x12\x0e\n\x06judged\x18\x1d \x01(\x03\x12\x10\n\x08resolved\x18\x1e \x01(\x03\x12\x12\n\nunresolved\x18\x1f \x01(\x03\x12\x11\n\tcorrected\x18  \x01(\x03\x12\x17\n\x0f\x63orrection_cost\x18! \x01(\x03\x12\x17\n\nmean_score\x18\" \x01(\x01H\x06\x88\x01\x01\x12\x1c\n\x0f\x63ost_of_success\x18# \x01(\x03H\x07\x88\x01\x01\x12\x18\n\x10waiting_feedback\x18$ \x01(\x03\x12\x14\n\x0cinput_tokens\x18% \x01(\x03\x12\x15\n\routput_tokens\x18& \x01(\x03\x12\x16\n\x0e\x63ontext_tokens\x18\' \x01(\x03\x12\x13\n\x0btool_tokens\x18( \x01(\x03\x12\x19\n\x11\x63\x61\x63he_read_tokens\x18) \x01(\x03\x12\x1a\n\x12\x63\x61\x63he_write_tokens\x18* \x01(\x03\x12\x18\n\x10\x65mbedding_tokens\x18+ \x01(\x03\x42\x12\n\x10_duration_p50_msB\x12\n\x10_duration_p95_msB\x0e\n\x0c_ttft_p50_msB\x0e\n\x0c_ttft_p95_msB\x0e\n\x0c_tpot_p50_usB\x0e\n\x0c_tpot_p95_usB\r\n\x0b_mean_scoreB\x12\n\x10_cost_of_success2\xee\x02\n\x07Gateway\x12\x35\n\x08\x43omplete\x12\x13.trivium.v1.Request\x1a\x14.trivium.v1.Terminal\x12\x44\n\x0e\x43ompleteStream\x12\x13.trivium.v1.Request\x1a\x1b.trivium.v1.CompletionEvent0\x01\x12\x32\n\x06Submit\x12\x13.trivium.v1.Request\x1a\x13.trivium.v1.Receipt\x12\x37\n\x05\x41wait\x12\x18.trivium.v1.AwaitRequest\x1a\x14.trivium.v1.Terminal\x12<\n\x06\x43\x61ncel\x12\x19.trivium.v1.CancelRequest\x1a\x17.trivium.v1.CancelReply\x12;\n\x08\x46\x65\x65\x64\x62\x61\x63k\x12\x1a.trivium.v1.FeedbackRecord\x1a\x13.trivium.v1.Receipt2v\n\x04Tier\x12\x31\n\x08Generate\x12\x10.trivium.v1.Work\x1a\x13.trivium.v1.Outcome\x12;\n\x0eGenerateStream\x12\x10.trivium.v1.Work\x1a\x15.trivium.v1.TierEvent0\x01\x32\xcf\x01\n\tRetrieval\x12\x42\n\x08Retrieve\x12\x1b.trivium.v1.RetrieveRequest\x1a\x19.trivium.v1.RetrieveReply\x12@\n\x06Ingest\x12\x19.trivium.v1.IngestRequest\x1a\x17.trivium.v1.IngestReply(\x01\x30\x01\x12<\n\x06\x46orget\x12\x19.trivium.v1.ForgetRequest\x1a\x17.trivium.v1.ForgetReply2G\n\x06Ledger\x12=\n\x06Report\x12\x19.trivium.v1.ReportRequest\x1a\x16.trivium.v1.ReportLine0\x01\x42;\n\x0e\x64\x65v.trivium.v1P\x01Z\'trivium.dev/protos/trivium/v1;triviumv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,36 +36,44 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'trivium.v1.services_pb2', _
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\016dev.trivium.v1P\001Z\'trivium.dev/protos/trivium/v1;triviumv1'
-  _globals['_COMPLETIONEVENT']._serialized_start=119
-  _globals['_COMPLETIONEVENT']._serialized_end=204
-  _globals['_TIEREVENT']._serialized_start=206
-  _globals['_TIEREVENT']._serialized_end=283
-  _globals['_RECEIPT']._serialized_start=285
-  _globals['_RECEIPT']._serialized_end=369
-  _globals['_AWAITREQUEST']._serialized_start=371
-  _globals['_AWAITREQUEST']._serialized_end=443
-  _globals['_CANCELREQUEST']._serialized_start=445
-  _globals['_CANCELREQUEST']._serialized_end=500
-  _globals['_CANCELREPLY']._serialized_start=502
-  _globals['_CANCELREPLY']._serialized_end=530
-  _globals['_PASSAGE']._serialized_start=532
-  _globals['_PASSAGE']._serialized_end=638
-  _globals['_RETRIEVEREQUEST']._serialized_start=640
-  _globals['_RETRIEVEREQUEST']._serialized_end=765
-  _globals['_RETRIEVEREPLY']._serialized_start=768
-  _globals['_RETRIEVEREPLY']._serialized_end=902
-  _globals['_INGESTREQUEST']._serialized_start=904
-  _globals['_INGESTREQUEST']._serialized_end=1000
-  _globals['_INGESTREPLY']._serialized_start=1002
-  _globals['_INGESTREPLY']._serialized_end=1100
-  _globals['_FORGETREQUEST']._serialized_start=1102
-  _globals['_FORGETREQUEST']._serialized_end=1201
-  _globals['_FORGETREPLY']._serialized_start=1203
-  _globals['_FORGETREPLY']._serialized_end=1235
-  _globals['_GATEWAY']._serialized_start=1238
-  _globals['_GATEWAY']._serialized_end=1543
-  _globals['_TIER']._serialized_start=1545
-  _globals['_TIER']._serialized_end=1663
-  _globals['_RETRIEVAL']._serialized_start=1666
-  _globals['_RETRIEVAL']._serialized_end=1873
+  _globals['_COMPLETIONEVENT']._serialized_start=145
+  _globals['_COMPLETIONEVENT']._serialized_end=230
+  _globals['_TIEREVENT']._serialized_start=232
+  _globals['_TIEREVENT']._serialized_end=309
+  _globals['_RECEIPT']._serialized_start=311
+  _globals['_RECEIPT']._serialized_end=395
+  _globals['_AWAITREQUEST']._serialized_start=397
+  _globals['_AWAITREQUEST']._serialized_end=469
+  _globals['_CANCELREQUEST']._serialized_start=471
+  _globals['_CANCELREQUEST']._serialized_end=526
+  _globals['_CANCELREPLY']._serialized_start=528
+  _globals['_CANCELREPLY']._serialized_end=556
+  _globals['_PASSAGE']._serialized_start=558
+  _globals['_PASSAGE']._serialized_end=664
+  _globals['_RETRIEVEREQUEST']._serialized_start=666
+  _globals['_RETRIEVEREQUEST']._serialized_end=791
+  _globals['_RETRIEVEREPLY']._serialized_start=794
+  _globals['_RETRIEVEREPLY']._serialized_end=928
+  _globals['_INGESTREQUEST']._serialized_start=930
+  _globals['_INGESTREQUEST']._serialized_end=1026
+  _globals['_INGESTREPLY']._serialized_start=1028
+  _globals['_INGESTREPLY']._serialized_end=1126
+  _globals['_FORGETREQUEST']._serialized_start=1128
+  _globals['_FORGETREQUEST']._serialized_end=1227
+  _globals['_FORGETREPLY']._serialized_start=1229
+  _globals['_FORGETREPLY']._serialized_end=1261
+  _globals['_REPORTREQUEST']._serialized_start=1264
+  _globals['_REPORTREQUEST']._serialized_end=1397
+  _globals['_REPORTFILTER']._serialized_start=1399
+  _globals['_REPORTFILTER']._serialized_end=1448
+  _globals['_REPORTLINE']._serialized_start=1451
+  _globals['_REPORTLINE']._serialized_end=2529
+  _globals['_GATEWAY']._serialized_start=2532
+  _globals['_GATEWAY']._serialized_end=2898
+  _globals['_TIER']._serialized_start=2900
+  _globals['_TIER']._serialized_end=3018
+  _globals['_RETRIEVAL']._serialized_start=3021
+  _globals['_RETRIEVAL']._serialized_end=3228
+  _globals['_LEDGER']._serialized_start=3230
+  _globals['_LEDGER']._serialized_end=3301
 # @@protoc_insertion_point(module_scope)

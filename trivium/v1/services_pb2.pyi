@@ -1,5 +1,6 @@
 from trivium.v1 import journey_pb2 as _journey_pb2
 from trivium.v1 import outcome_pb2 as _outcome_pb2
+from trivium.v1 import records_pb2 as _records_pb2
 from trivium.v1 import request_pb2 as _request_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
@@ -148,3 +149,117 @@ class ForgetReply(_message.Message):
     FORGOTTEN_FIELD_NUMBER: _ClassVar[int]
     forgotten: _containers.RepeatedScalarFieldContainer[str]
     def __init__(self, forgotten: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class ReportRequest(_message.Message):
+    __slots__ = ("tenant", "by", "filters", "from_ms", "to_ms", "limit")
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    BY_FIELD_NUMBER: _ClassVar[int]
+    FILTERS_FIELD_NUMBER: _ClassVar[int]
+    FROM_MS_FIELD_NUMBER: _ClassVar[int]
+    TO_MS_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    by: _containers.RepeatedScalarFieldContainer[str]
+    filters: _containers.RepeatedCompositeFieldContainer[ReportFilter]
+    from_ms: int
+    to_ms: int
+    limit: int
+    def __init__(self, tenant: _Optional[str] = ..., by: _Optional[_Iterable[str]] = ..., filters: _Optional[_Iterable[_Union[ReportFilter, _Mapping]]] = ..., from_ms: _Optional[int] = ..., to_ms: _Optional[int] = ..., limit: _Optional[int] = ...) -> None: ...
+
+class ReportFilter(_message.Message):
+    __slots__ = ("dimension", "values")
+    DIMENSION_FIELD_NUMBER: _ClassVar[int]
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    dimension: str
+    values: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, dimension: _Optional[str] = ..., values: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class ReportLine(_message.Message):
+    __slots__ = ("group", "total", "requests", "answered", "cached", "attempts", "open_attempts", "faults", "cost", "cost_input", "cost_context", "cost_output", "cost_embedding", "cost_vector_store", "cost_request", "cost_unsplit", "fixed", "all_cloud", "told", "strays", "stray_cost", "unpriced", "duration_p50_ms", "duration_p95_ms", "ttft_p50_ms", "ttft_p95_ms", "tpot_p50_us", "tpot_p95_us", "judged", "resolved", "unresolved", "corrected", "correction_cost", "mean_score", "cost_of_success", "waiting_feedback", "input_tokens", "output_tokens", "context_tokens", "tool_tokens", "cache_read_tokens", "cache_write_tokens", "embedding_tokens")
+    GROUP_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_FIELD_NUMBER: _ClassVar[int]
+    REQUESTS_FIELD_NUMBER: _ClassVar[int]
+    ANSWERED_FIELD_NUMBER: _ClassVar[int]
+    CACHED_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    OPEN_ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    FAULTS_FIELD_NUMBER: _ClassVar[int]
+    COST_FIELD_NUMBER: _ClassVar[int]
+    COST_INPUT_FIELD_NUMBER: _ClassVar[int]
+    COST_CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    COST_OUTPUT_FIELD_NUMBER: _ClassVar[int]
+    COST_EMBEDDING_FIELD_NUMBER: _ClassVar[int]
+    COST_VECTOR_STORE_FIELD_NUMBER: _ClassVar[int]
+    COST_REQUEST_FIELD_NUMBER: _ClassVar[int]
+    COST_UNSPLIT_FIELD_NUMBER: _ClassVar[int]
+    FIXED_FIELD_NUMBER: _ClassVar[int]
+    ALL_CLOUD_FIELD_NUMBER: _ClassVar[int]
+    TOLD_FIELD_NUMBER: _ClassVar[int]
+    STRAYS_FIELD_NUMBER: _ClassVar[int]
+    STRAY_COST_FIELD_NUMBER: _ClassVar[int]
+    UNPRICED_FIELD_NUMBER: _ClassVar[int]
+    DURATION_P50_MS_FIELD_NUMBER: _ClassVar[int]
+    DURATION_P95_MS_FIELD_NUMBER: _ClassVar[int]
+    TTFT_P50_MS_FIELD_NUMBER: _ClassVar[int]
+    TTFT_P95_MS_FIELD_NUMBER: _ClassVar[int]
+    TPOT_P50_US_FIELD_NUMBER: _ClassVar[int]
+    TPOT_P95_US_FIELD_NUMBER: _ClassVar[int]
+    JUDGED_FIELD_NUMBER: _ClassVar[int]
+    RESOLVED_FIELD_NUMBER: _ClassVar[int]
+    UNRESOLVED_FIELD_NUMBER: _ClassVar[int]
+    CORRECTED_FIELD_NUMBER: _ClassVar[int]
+    CORRECTION_COST_FIELD_NUMBER: _ClassVar[int]
+    MEAN_SCORE_FIELD_NUMBER: _ClassVar[int]
+    COST_OF_SUCCESS_FIELD_NUMBER: _ClassVar[int]
+    WAITING_FEEDBACK_FIELD_NUMBER: _ClassVar[int]
+    INPUT_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    CONTEXT_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    TOOL_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    CACHE_READ_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    CACHE_WRITE_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    EMBEDDING_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    group: _containers.RepeatedScalarFieldContainer[str]
+    total: bool
+    requests: int
+    answered: int
+    cached: int
+    attempts: int
+    open_attempts: int
+    faults: int
+    cost: int
+    cost_input: int
+    cost_context: int
+    cost_output: int
+    cost_embedding: int
+    cost_vector_store: int
+    cost_request: int
+    cost_unsplit: int
+    fixed: int
+    all_cloud: int
+    told: int
+    strays: int
+    stray_cost: int
+    unpriced: int
+    duration_p50_ms: float
+    duration_p95_ms: float
+    ttft_p50_ms: float
+    ttft_p95_ms: float
+    tpot_p50_us: float
+    tpot_p95_us: float
+    judged: int
+    resolved: int
+    unresolved: int
+    corrected: int
+    correction_cost: int
+    mean_score: float
+    cost_of_success: int
+    waiting_feedback: int
+    input_tokens: int
+    output_tokens: int
+    context_tokens: int
+    tool_tokens: int
+    cache_read_tokens: int
+    cache_write_tokens: int
+    embedding_tokens: int
+    def __init__(self, group: _Optional[_Iterable[str]] = ..., total: _Optional[bool] = ..., requests: _Optional[int] = ..., answered: _Optional[int] = ..., cached: _Optional[int] = ..., attempts: _Optional[int] = ..., open_attempts: _Optional[int] = ..., faults: _Optional[int] = ..., cost: _Optional[int] = ..., cost_input: _Optional[int] = ..., cost_context: _Optional[int] = ..., cost_output: _Optional[int] = ..., cost_embedding: _Optional[int] = ..., cost_vector_store: _Optional[int] = ..., cost_request: _Optional[int] = ..., cost_unsplit: _Optional[int] = ..., fixed: _Optional[int] = ..., all_cloud: _Optional[int] = ..., told: _Optional[int] = ..., strays: _Optional[int] = ..., stray_cost: _Optional[int] = ..., unpriced: _Optional[int] = ..., duration_p50_ms: _Optional[float] = ..., duration_p95_ms: _Optional[float] = ..., ttft_p50_ms: _Optional[float] = ..., ttft_p95_ms: _Optional[float] = ..., tpot_p50_us: _Optional[float] = ..., tpot_p95_us: _Optional[float] = ..., judged: _Optional[int] = ..., resolved: _Optional[int] = ..., unresolved: _Optional[int] = ..., corrected: _Optional[int] = ..., correction_cost: _Optional[int] = ..., mean_score: _Optional[float] = ..., cost_of_success: _Optional[int] = ..., waiting_feedback: _Optional[int] = ..., input_tokens: _Optional[int] = ..., output_tokens: _Optional[int] = ..., context_tokens: _Optional[int] = ..., tool_tokens: _Optional[int] = ..., cache_read_tokens: _Optional[int] = ..., cache_write_tokens: _Optional[int] = ..., embedding_tokens: _Optional[int] = ...) -> None: ...

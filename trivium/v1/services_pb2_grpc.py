@@ -5,6 +5,7 @@ import warnings
 
 from trivium.v1 import journey_pb2 as trivium_dot_v1_dot_journey__pb2
 from trivium.v1 import outcome_pb2 as trivium_dot_v1_dot_outcome__pb2
+from trivium.v1 import records_pb2 as trivium_dot_v1_dot_records__pb2
 from trivium.v1 import request_pb2 as trivium_dot_v1_dot_request__pb2
 from trivium.v1 import services_pb2 as trivium_dot_v1_dot_services__pb2
 
@@ -62,6 +63,11 @@ class GatewayStub:
                 request_serializer=trivium_dot_v1_dot_services__pb2.CancelRequest.SerializeToString,
                 response_deserializer=trivium_dot_v1_dot_services__pb2.CancelReply.FromString,
                 _registered_method=True)
+        self.Feedback = channel.unary_unary(
+                '/trivium.v1.Gateway/Feedback',
+                request_serializer=trivium_dot_v1_dot_records__pb2.FeedbackRecord.SerializeToString,
+                response_deserializer=trivium_dot_v1_dot_services__pb2.Receipt.FromString,
+                _registered_method=True)
 
 
 class GatewayServicer:
@@ -100,6 +106,13 @@ class GatewayServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Feedback(self, request, context):
+        """How an answer was received, late or again; returns after Kafka has it. The last one by at_ms counts (0: now).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_GatewayServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -127,6 +140,11 @@ def add_GatewayServicer_to_server(servicer, server):
                     servicer.Cancel,
                     request_deserializer=trivium_dot_v1_dot_services__pb2.CancelRequest.FromString,
                     response_serializer=trivium_dot_v1_dot_services__pb2.CancelReply.SerializeToString,
+            ),
+            'Feedback': grpc.unary_unary_rpc_method_handler(
+                    servicer.Feedback,
+                    request_deserializer=trivium_dot_v1_dot_records__pb2.FeedbackRecord.FromString,
+                    response_serializer=trivium_dot_v1_dot_services__pb2.Receipt.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -264,6 +282,33 @@ class Gateway:
             '/trivium.v1.Gateway/Cancel',
             trivium_dot_v1_dot_services__pb2.CancelRequest.SerializeToString,
             trivium_dot_v1_dot_services__pb2.CancelReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Feedback(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trivium.v1.Gateway/Feedback',
+            trivium_dot_v1_dot_records__pb2.FeedbackRecord.SerializeToString,
+            trivium_dot_v1_dot_services__pb2.Receipt.FromString,
             options,
             channel_credentials,
             insecure,
@@ -540,6 +585,82 @@ class Retrieval:
             '/trivium.v1.Retrieval/Forget',
             trivium_dot_v1_dot_services__pb2.ForgetRequest.SerializeToString,
             trivium_dot_v1_dot_services__pb2.ForgetReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+
+class LedgerStub:
+    """The store of the ledger.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.Report = channel.unary_stream(
+                '/trivium.v1.Ledger/Report',
+                request_serializer=trivium_dot_v1_dot_services__pb2.ReportRequest.SerializeToString,
+                response_deserializer=trivium_dot_v1_dot_services__pb2.ReportLine.FromString,
+                _registered_method=True)
+
+
+class LedgerServicer:
+    """The store of the ledger.
+    """
+
+    def Report(self, request, context):
+        """Lines, dearest first, then one with `total` set.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_LedgerServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'Report': grpc.unary_stream_rpc_method_handler(
+                    servicer.Report,
+                    request_deserializer=trivium_dot_v1_dot_services__pb2.ReportRequest.FromString,
+                    response_serializer=trivium_dot_v1_dot_services__pb2.ReportLine.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'trivium.v1.Ledger', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('trivium.v1.Ledger', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class Ledger:
+    """The store of the ledger.
+    """
+
+    @staticmethod
+    def Report(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/trivium.v1.Ledger/Report',
+            trivium_dot_v1_dot_services__pb2.ReportRequest.SerializeToString,
+            trivium_dot_v1_dot_services__pb2.ReportLine.FromString,
             options,
             channel_credentials,
             insecure,
