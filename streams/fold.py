@@ -58,7 +58,10 @@ class Fold:
         cause = record.header(HEADER_CAUSE)
         if cause is None:
             return
-        self._causes.setdefault(_whose(record), set()).add(int(cause))
+        try:
+            self._causes.setdefault(_whose(record), set()).add(int(cause))
+        except (ValueError, BadRequest):
+            return  # No router wrote it.
 
     def request(self, record: Delivered) -> None:
         """A committed record of trivium.requests."""
@@ -123,7 +126,8 @@ def recomputed(
     what was restricted stays so."""
     try:
         return _after_outcome(record, policy) if record.topic == OUTCOMES else _after_request(record, policy, look)
-    except BadRequest:
+    except Exception:
+        # Live, a record that cannot be handled was put aside and its request ended, whatever the error was.
         return None
 
 

@@ -100,12 +100,16 @@ async def _read(
 
 
 def _give(fold: Fold, topic: str, record: Delivered) -> None:
-    if topic == REQUESTS:
-        fold.request(record)
-    elif topic == OUTCOMES:
-        fold.outcome(record)
-    else:
-        fold.reply(record)
+    try:
+        if topic == REQUESTS:
+            fold.request(record)
+        elif topic == OUTCOMES:
+            fold.outcome(record)
+        else:
+            fold.reply(record)
+    except Exception:
+        # The same record would end every router that gets this partition. Live it was put aside.
+        _LOG.exception("%s-%d offset %d is left out of the fold", topic, record.partition, record.offset)
 
 
 async def _since(committed: Committed, window_ms: int, options: RebuildOptions) -> int:

@@ -15,18 +15,19 @@ from streams.inbox import OutcomeIn, RequestIn, is_forwarded, read_outcome, read
 from streams.memory import Arrived, CameBack, Memory
 from streams.spans import NO_MARK, Marked, identify, marked
 from trivium.codec import journey_from, outcome_from, request_from
+from trivium.core.admit import reply_topic_of
 from trivium.core.errors import BadRequest
 from trivium.core.journey import advance, begin, cancel, refuse
 from trivium.core.outcome import Fault, FaultKind, Outcome, Reason, ReasonCode, TerminalKind
 from trivium.core.policy import Policy
 from trivium.core.request import Identity, Request
-from trivium.core.slip import Arrival, Call, ContentType, End, Step
+from trivium.core.slip import Arrival, Call, ContentType, End, Journey, Step
 from trivium.core.walk import RETRY
 from trivium.facts import FactSource, Policies, RetryBudget
 from trivium.kafka.outbox import Outbox
 from trivium.kafka.record import Delivered, Record
 from trivium.kafka.signature import Signatures
-from trivium.kafka.topics import REQUESTS
+from trivium.kafka.topics import REPLIES_PREFIX, REQUESTS, RESPONSES
 from trivium.telemetry.metrics import Metrics
 from trivium.telemetry.names import SPAN_OUTCOME, SPAN_ROUTE
 from trivium.telemetry.tracing import Tracing
@@ -97,7 +98,7 @@ class Router:
         except Exception as error:
             _LOG.exception("%s-%d offset %d", record.topic, record.partition, record.offset)
             event.mark.failed(error)
-            self._give_up(event, error)
+            self._give_up_at_last(event, error)
         finally:
             event.mark.close()
 
@@ -201,7 +202,7 @@ class Router:
         journey = event.memory.sent(came.identity, came.attempt)
         if journey is None or journey.attempts[-1].target != came.message.outcome.target:
             # After a fold, or work that an earlier owner sent for the same attempt: its own slip counts.
-            journey = journey_from(came.message.request, came.message.slip)
+            journey = _answerable(journey_from(came.message.request, came.message.slip), event.policy)
         else:
             # Its request was decided in this partition.
             self._ports.effects.came_home(came.identity, event.record.partition)
@@ -282,6 +283,16 @@ class Router:
         self._ports.metrics.deadletter(reason.code)
         self._ports.outbox.put(((self._ports.effects.dead(event.record, reason, identity),),), event.done)
 
+    def _give_up_at_last(self, event: _Event, error: Exception) -> None:
+        """Whatever a record holds, it does not end the router: what cannot even be told is put aside as bytes."""
+        try:
+            self._give_up(event, error)
+        except Exception:
+            _LOG.exception("%s-%d offset %d: nobody can be told", event.record.topic, event.record.partition, event.record.offset)
+            if event.identity is not None:
+                event.memory.forget(event.identity)
+            self._put_aside(event, Reason(ReasonCode.INTERNAL, f"{type(error).__name__} while this record was handled"))
+
     def _give_up(self, event: _Event, error: Exception) -> None:
         """Something of ours is broken. The record goes aside whole, and who waits for it is told so."""
         reason = Reason(ReasonCode.INTERNAL, f"{type(error).__name__} while this record was handled")
@@ -298,6 +309,13 @@ class Router:
         arrival = Arrival(event.content_type, traceparent=event.mark.root)
         end = refuse(asked, reason, event.policy, event.now_ms, arrival)
         return end if kind is TerminalKind.REFUSED else replace(end, terminal=replace(end.terminal, kind=kind))
+
+
+def _answerable(journey: Journey, policy: Policy) -> Journey:
+    """A slip that names what is no reply topic must not make the mesh wait for that topic."""
+    if journey.reply_topic in ("", RESPONSES) or journey.reply_topic.startswith(REPLIES_PREFIX):
+        return journey
+    return replace(journey, reply_topic=reply_topic_of(journey.request, policy))
 
 
 def _reused(identity: Identity) -> Reason:

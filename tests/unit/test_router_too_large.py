@@ -13,8 +13,8 @@ from trivium.core.request import Identity, Message, Request, Role
 from trivium.core.slip import Arrival, Call, ContentType, End, Facts
 from trivium.facts import FactSource
 from trivium.kafka.record import Record
-from trivium.kafka.topics import DEADLETTER, LEDGER, RESPONSES, work
-from trivium.v1 import records_pb2
+from trivium.kafka.topics import DEADLETTER, LEDGER, REQUESTS, RESPONSES, work
+from trivium.v1 import records_pb2, request_pb2
 
 SMALL = Target("finetuned/small", Tier.FINETUNED, "m", context_window=10_000_000)
 LARGE = Target("cloud/large", Tier.CLOUD, "c", context_window=10_000_000)
@@ -103,3 +103,17 @@ def test_a_dead_letter_that_the_broker_refuses_keeps_its_beginning(effects: Effe
     [shorter] = replaced(Record(DEADLETTER, b"a", letter.SerializeToString(), ()), MessageSizeTooLargeError())
     kept = records_pb2.DeadLetter.FromString(shorter.value or b"")
     assert (kept.id, len(kept.value)) == ("a", 1_000)
+
+
+def test_a_request_that_is_too_large_to_be_sent_home_is_refused_and_not_lost(effects: Effects) -> None:
+    replaced = Replacements(effects, Fixed(), FactSource(Fixed()), lambda _partition: None)
+    body = request_pb2.Request(tenant="acme", id="far", prompt="z" * 50_000, reply_to="trivium.work.cloud").SerializeToString()
+    # The caller's own word about the record must not decide how it is read.
+    headers = (("schema", b"trivium.v1.Work"), ("forwarded", b"3"))
+    letter, ledger, reply = replaced(Record(REQUESTS, b"acme/far", body, headers, 1), MessageSizeTooLargeError())
+    assert (letter.topic, ledger.topic, reply.topic) == (DEADLETTER, LEDGER, RESPONSES)
+    terminal = decode_terminal(reply.value or b"", None)
+    assert (terminal.kind, terminal.identity) == (TerminalKind.REFUSED, Identity("acme", "far"))
+    assert terminal.reason is not None
+    assert "away from its home partition" in terminal.reason.message
+    assert records_pb2.DeadLetter.FromString(letter.value or b"").partition == 3

@@ -106,19 +106,28 @@ def _parse_json(value: bytes) -> pb.Request:
         return json_format.ParseDict(fields, pb.Request())
     except (json_format.ParseError, TypeError, ValueError, RecursionError) as error:
         raise _wrong_shape(fields, str(error)) from None
+    except SystemError:
+        # How protobuf says that a field's name cannot be written in UTF-8.
+        raise _wrong_shape(fields, "a field's name has half a character") from None
 
 
 def _wrong_shape(fields: dict[str, object], error: str) -> BadRequest:
     names = {name for f in pb.Request.DESCRIPTOR.fields for name in (f.name, f.json_name)}
     stranger = next((name for name in fields if name not in names), "")
-    near = difflib.get_close_matches(stranger, names, 1)
+    near = difflib.get_close_matches(stranger[:MAX_NAME], names, 1)
     hint = f"did you mean {near[0]}?" if near else "the JSON mapping of trivium.v1.Request, see docs/wire.md"
-    reason = Reason(ReasonCode.WRONG_SHAPE, error.splitlines()[0][:300], stranger[:80], hint)
+    reason = Reason(ReasonCode.WRONG_SHAPE, _written((error.splitlines() or ["wrong"])[0][:300]), _written(stranger[:80]), hint)
     tenant, name = fields.get("tenant"), fields.get("id")
     if isinstance(tenant, str) and isinstance(name, str) and 0 < len(tenant) <= MAX_NAME and 0 < len(name) <= MAX_NAME:
         replay = fields.get("replay")
-        return BadRequest(reason, Identity(tenant, name, replay if isinstance(replay, int) and replay >= 0 else 0))
+        if _written(tenant + name) == tenant + name:
+            return BadRequest(reason, Identity(tenant, name, replay if isinstance(replay, int) and 0 <= replay < 2**31 else 0))
     return Undecodable(reason)
+
+
+def _written(text: str) -> str:
+    """JSON can name half a character, as in "\\ud800"; nothing that is written on can."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _check_identity(message: pb.Request) -> None:

@@ -1,0 +1,1 @@
+"""Malformed records and calls, drawn from a seed."""
