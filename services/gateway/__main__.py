@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Final
 
 from services.gateway.book import Book, drop
+from services.gateway.keys import Keys
 from services.gateway.log import Log
 from services.gateway.replies import Replies
 from services.gateway.running import Running
@@ -56,6 +57,7 @@ async def main(process: Process) -> None:
         outbox = await stack.enter_async_context(Outbox(producer, drop, OutboxOptions(patience_ms=_PATIENCE_MS)))
         reading = ReaderOptions(client_id=process.instance, fetch_max_wait_ms=kafka.fetch_max_wait_ms)
         replies = await stack.enter_async_context(Replies(kafka.bootstrap, kafka.partitions, reading))
+        keys = await stack.enter_async_context(Keys(kafka.bootstrap, producer, kafka.partitions, reading))
         views = await stack.enter_async_context(opened_views(process, policies, kafka))
         addresses = {Tier.FINETUNED: settings.finetuned, Tier.RETRIEVAL: settings.retrieval, Tier.CLOUD: settings.cloud}
         tiers = Tiers(addresses, now_ms, dial=read_dial(process.environ))
@@ -63,7 +65,7 @@ async def main(process: Process) -> None:
         book = Book(outbox, views.make_entry)
         running = Running(policies, views.facts, tiers, process.tracer, now_ms)
         signatures = open_signatures(read(KeySettings, process.environ).keys, process.metrics)
-        log = Log(producer, replies, policies, kafka.partitions, process.tracer, signatures)
+        log = Log(producer, replies, keys, policies, kafka.partitions, process.tracer, signatures)
         gateway = Gateway(Parts(process, policies, running, log, book, now_ms))
         await stack.enter_async_context(_refreshed(policies, signatures, Redial(process, tiers)))
         outbox.failed.add_done_callback(lambda _: process.stopping.set())

@@ -1,11 +1,17 @@
 """The way through the log: a request is published, its terminal is waited for, a cancel is written."""
 
+import asyncio
+import time
+from collections.abc import Callable
+
 from aiokafka.errors import KafkaError
 from opentelemetry.context import Context
 from opentelemetry.trace import SpanKind, Tracer
 
+from services.gateway.keys import Keys
+from services.gateway.opinions import write_feedback
 from services.gateway.replies import Replies
-from trivium.codec import identity_to, request_from
+from trivium.codec import body_hash, identity_to, request_from
 from trivium.core.admit import admit
 from trivium.core.errors import BadRequest, Unreachable
 from trivium.core.near import hint
@@ -26,7 +32,7 @@ from trivium.telemetry.names import (
     SPAN_PUBLISH,
 )
 from trivium.telemetry.tracing import headers_from_context, spanning
-from trivium.v1 import journey_pb2, request_pb2, services_pb2
+from trivium.v1 import journey_pb2, records_pb2, request_pb2, services_pb2
 
 _PROTOBUF = (HEADER_CONTENT_TYPE, b"application/protobuf")
 _REQUEST = (_PROTOBUF, (HEADER_SCHEMA, b"trivium.v1.Request"))
@@ -40,6 +46,7 @@ class Log:
         self,
         producer: Producer,
         replies: Replies,
+        keys: Keys,
         policies: Policies,
         partitions: int,
         tracer: Tracer,
@@ -49,6 +56,7 @@ class Log:
         self._signatures = signatures
         self._producer = producer
         self._replies = replies
+        self._keys = keys
         self._policies = policies
         self._partitions = partitions
         self._tracer = tracer
@@ -56,9 +64,7 @@ class Log:
     async def submit(self, message: request_pb2.Request, parent: Context, timeout_ms: int) -> services_pb2.Receipt:
         """Publish a request; returns when the broker has it. Raises BadRequest before, Unreachable when it is unknown
         whether the broker has it: submitting the same id again is safe."""
-        request = request_from(message)
-        admit(request, self._policies.current)
-        identity = request.identity
+        identity = self.checked(message)
         partition = home(identity.key, self._partitions)
         attributes = {
             MESSAGING_SYSTEM: "kafka",
@@ -75,14 +81,43 @@ class Log:
             offset = await self._publish(record, timeout_ms)
         return services_pb2.Receipt(identity=identity_to(identity), partition=partition, offset=offset)
 
-    async def follow(self, identity: Identity, reply_to: str) -> None:
-        """See the terminal that comes from now on; before a submit, so that it is not missed. Raises as `wait`, and
-        Unreachable."""
-        await self._replies.follow(self._topic(identity, reply_to))
+    def checked(self, message: request_pb2.Request) -> Identity:
+        """Raises BadRequest for what would be refused."""
+        request = request_from(message)
+        admit(request, self._policies.current)
+        return request.identity
 
-    async def wait(self, identity: Identity, reply_to: str, look_back_after_s: float = 0.0) -> Terminal:
+    async def submit_once(self, message: request_pb2.Request, parent: Context, timeout_ms: int) -> Terminal | int:
+        """Under the request's id as an idempotency key, which holds for 24 hours in all gateways: publish it unless that was
+        done. The terminal when it has ended already, else since when (broker's epoch ms) its terminal is to be looked for.
+
+        Raises BadRequest (also id_reused, for another body), Unreachable and TimeoutError: asking again is safe."""
+        identity, body = self.checked(message), body_hash(message)
+        async with asyncio.timeout(timeout_ms / 1000):
+            key = await self._keys.use(identity, body, timeout_ms)
+            if key.body_hash != body:
+                what = f"the key of {identity} was used for another request in the last 24 hours"
+                hinted = "a new key for a new request, or the next replay number"
+                raise BadRequest(Reason(ReasonCode.ID_REUSED, what, "id", hinted), identity)
+            topic = self._topic(identity, message.reply_to)
+            await self._replies.follow(topic)
+            known = self._replies.known(topic, identity, key.since_ms)
+            if known is not None:
+                return known
+            if not key.fresh(time.time_ns() // 1_000_000):
+                # The routers may have forgotten it, and would begin anew.
+                terminal = await self._replies.search(topic, identity, key.since_ms)
+                if terminal is not None:
+                    return terminal
+                key = await self._keys.use(identity, body, timeout_ms, again=True)
+            await self.submit(message, parent, timeout_ms)
+        return key.since_ms
+
+    async def wait(
+        self, identity: Identity, reply_to: str, look_back_after_s: float = 0.0, since_ms: int = 0
+    ) -> Terminal:
         """The terminal of an identity; the caller bounds the wait. Raises BadRequest on an unknown tenant or topic."""
-        return await self._replies.wait(self._topic(identity, reply_to), identity, look_back_after_s)
+        return await self._replies.wait(self._topic(identity, reply_to), identity, look_back_after_s, since_ms)
 
     def _topic(self, identity: Identity, reply_to: str) -> str:
         tenant = self.tenant(identity.tenant)
@@ -100,6 +135,12 @@ class Log:
         partition = home(identity.key, self._partitions)
         record = Record(OUTCOMES, identity.key.encode(), cancel.SerializeToString(), _OUTCOME, partition)
         await self._publish(record, timeout_ms)
+
+    async def feedback(
+        self, message: records_pb2.FeedbackRecord, timeout_ms: int, now_ms: Callable[[], int]
+    ) -> services_pb2.Receipt:
+        """Write down how an answer was received. Raises BadRequest, Unreachable."""
+        return await write_feedback(self._producer, message, timeout_ms, now_ms)
 
     def tenant(self, name: str) -> Tenant:
         """Raises BadRequest when the policy does not have it."""

@@ -15,7 +15,7 @@ from trivium.core.partition import home
 from trivium.core.request import Identity
 from trivium.kafka.reader import ReaderOptions, Tail, end_offsets, read_tail
 from trivium.kafka.record import Delivered
-from trivium.kafka.topics import HEADER_CONTENT_TYPE, HEADER_REPLAY
+from trivium.kafka.topics import DAY_MS, HEADER_CONTENT_TYPE, HEADER_REPLAY
 
 _LOG = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ class Replies:
     """The newest terminals of the reply topics, and who waits for which.
 
     Bounded: 10,000 terminals and 64 MiB; what is older, or was written before the topic was followed, is looked up in
-    the log: the identity's partition, one hour back.
+    the log: the identity's partition, from an hour ago or from a given instant on.
     """
 
     def __init__(self, bootstrap: str, partitions: int, options: ReaderOptions) -> None:
@@ -66,22 +66,38 @@ class Replies:
         """Stop following."""
         await asyncio.gather(*(tail.stop() for tail in self._tails.values()))
 
-    async def wait(self, topic: str, identity: Identity, look_back_after_s: float = 0.0) -> Terminal:
+    async def search(self, topic: str, identity: Identity, since_ms: int) -> Terminal | None:
+        """The first terminal of this identity since an instant that is in the log now. Raises Unreachable when that could not
+        be found out. Its cost is the traffic of one partition from then to the terminal."""
+        known = self.known(topic, identity, since_ms)
+        if known is not None:
+            return known
+        async with self._scans:
+            found = await self._scan(_key(topic, identity), identity, since_ms)
+        return None if found is None else _terminal(found)
+
+    def known(self, topic: str, identity: Identity, since_ms: int = 0) -> Terminal | None:
+        """The terminal, if it was seen and is not older than an hour before `since_ms`: ids may be used again after a day."""
+        found = self._known.get(_key(topic, identity))
+        return _terminal(found) if found is not None and found.timestamp_ms >= since_ms - _BACK_MS else None
+
+    async def wait(self, topic: str, identity: Identity, look_back_after_s: float = 0.0, since_ms: int = 0) -> Terminal:
         """The first terminal of this identity in this topic, whenever it comes; the caller bounds the wait.
 
-        `look_back_after_s`: how long a new one is waited for before the log is searched for an old one.
+        `look_back_after_s`: how long a new one is waited for before the log is searched for an old one, from an hour before
+        `since_ms` (0: now) on.
         """
         key = _key(topic, identity)
-        known = self._known.get(key)
+        known = self.known(topic, identity, since_ms)
         if known is not None:
-            return _terminal(known)
+            return known
         await self.follow(topic)
         future: asyncio.Future[Delivered] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(key, set()).add(future)
         try:
             done, _ = await asyncio.wait((future,), timeout=look_back_after_s)
             if not done:
-                found = await self._look_back(key, identity, future)
+                found = await self._look_back(key, identity, future, since_ms)
                 if found is not None:
                     # The log's first one, though the topic may only be followed since a repetition of it.
                     self._keep(key, found)
@@ -97,26 +113,37 @@ class Replies:
             if not waiting:
                 del self._waiting[key]
 
-    async def _look_back(self, key: Key, identity: Identity, future: asyncio.Future[Delivered]) -> Delivered | None:
-        topic, partition = key[0], home(identity.key, self._partitions)
+    async def _look_back(
+        self, key: Key, identity: Identity, future: asyncio.Future[Delivered], since_ms: int
+    ) -> Delivered | None:
         async with self._scans:
             if future.done():
                 return None
             try:
-                ends = await end_offsets(self._bootstrap, topic, self._options)
-                since = int(time.time() * 1000) - _BACK_MS
-                until = {partition: ends[partition]} if partition in ends else {}
-                async with aclosing(_reading(self._bootstrap, topic, since, until, self._options)) as records:
-                    async for record in records:
-                        if future.done() or _key_of(record) == key:
-                            return None if future.done() else record
+                return await self._scan(key, identity, (since_ms or int(time.time() * 1000)) - _BACK_MS, future)
             except Unreachable as error:
                 _LOG.warning("older replies could not be searched: %s", error)
         return None
 
+    async def _scan(
+        self, key: Key, identity: Identity, since_ms: int, future: asyncio.Future[Delivered] | None = None
+    ) -> Delivered | None:
+        """Gives up when the future ends."""
+        topic, partition = key[0], home(identity.key, self._partitions)
+        ends = await end_offsets(self._bootstrap, topic, self._options)
+        until = {partition: ends[partition]} if partition in ends else {}
+        async with aclosing(_reading(self._bootstrap, topic, since_ms, until, self._options)) as records:
+            async for record in records:
+                if future is not None and future.done():
+                    return None
+                if _key_of(record) == key:
+                    return record
+        return None
+
     def _take(self, record: Delivered) -> None:
         key = _key_of(record)
-        if key in self._known:
+        known = self._known.get(key)
+        if known is not None and record.timestamp_ms - known.timestamp_ms < DAY_MS:
             return
         self._keep(key, record)
         for future in self._waiting.get(key, ()):

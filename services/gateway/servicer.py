@@ -27,7 +27,7 @@ from trivium.rpc.guard import refuse
 from trivium.rpc.spans import metadata_of, serving
 from trivium.telemetry.names import SPAN_COMPLETE
 from trivium.telemetry.tracing import context_from_metadata, context_of, traceparent_of
-from trivium.v1 import outcome_pb2, request_pb2, services_pb2, services_pb2_grpc
+from trivium.v1 import outcome_pb2, records_pb2, request_pb2, services_pb2, services_pb2_grpc
 
 Context = Any
 Metadata = Sequence[tuple[str, str | bytes]]
@@ -124,6 +124,16 @@ class Gateway(services_pb2_grpc.GatewayServicer):
             await context.abort(grpc.StatusCode.UNAVAILABLE, str(error))
         return services_pb2.CancelReply(state="requested")
 
+    async def Feedback(self, message: records_pb2.FeedbackRecord, context: Context) -> services_pb2.Receipt:
+        """How an answer was received; returns after the broker has it, whether or not the request is known yet."""
+        identity = await self._named(message.identity, context)
+        self._parts.log.tenant(identity.tenant)
+        try:
+            return await self._parts.log.feedback(message, self._left_ms(context), self._parts.now_ms)
+        except Unreachable as error:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, str(error))
+            raise AssertionError from error
+
     # --- in process ------------------------------------------------------------------------------------------------
 
     async def _entered(self, message: request_pb2.Request, context: Context) -> Flight | outcome_pb2.Terminal:
@@ -209,19 +219,29 @@ class Gateway(services_pb2_grpc.GatewayServicer):
         identity = await self._identified(message, context)
         await self._refuse_other_body(identity, message, context)
         try:
-            await self._parts.log.follow(identity, message.reply_to)
-            await self._parts.log.submit(message, context_of(span), self._left_ms(context))
+            once = await self._parts.log.submit_once(message, context_of(span), self._left_ms(context))
+        except BadRequest as error:
+            if error.reason.code is not ReasonCode.ID_REUSED:
+                raise
+            await refuse(context, error.reason, grpc.StatusCode.ALREADY_EXISTS)
         except Unreachable as error:
             await context.abort(grpc.StatusCode.UNAVAILABLE, str(error))
-        terminal = await self._awaited(identity, message.reply_to, _LOOK_BACK_AFTER_S, context)
+        except TimeoutError:
+            await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, f"whether {identity} has ended was not found out in time")
+        if isinstance(once, Terminal):
+            terminal = once
+        else:
+            terminal = await self._awaited(identity, message.reply_to, _LOOK_BACK_AFTER_S, context, once)
         if span.is_recording():
             describe(span, request_from(message), terminal, self._parts.process.settings.capture_prompts)
         return terminal_to(terminal)
 
-    async def _awaited(self, identity: Identity, reply_to: str, look_back_after_s: float, context: Context) -> Terminal:
+    async def _awaited(
+        self, identity: Identity, reply_to: str, look_back_after_s: float, context: Context, since_ms: int = 0
+    ) -> Terminal:
         try:
             async with asyncio.timeout(self._left_ms(context) / 1000):
-                return await self._parts.log.wait(identity, reply_to, look_back_after_s)
+                return await self._parts.log.wait(identity, reply_to, look_back_after_s, since_ms)
         except Unreachable as error:
             await context.abort(grpc.StatusCode.UNAVAILABLE, str(error))
             raise AssertionError from error

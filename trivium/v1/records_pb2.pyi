@@ -131,6 +131,14 @@ class FeedbackRecord(_message.Message):
     source: str
     def __init__(self, identity: _Optional[_Union[_request_pb2.Identity, _Mapping]] = ..., outcome: _Optional[str] = ..., score: _Optional[float] = ..., corrected_text: _Optional[str] = ..., correction_micro_dollars: _Optional[int] = ..., at_ms: _Optional[int] = ..., source: _Optional[str] = ...) -> None: ...
 
+class IdempotencyRecord(_message.Message):
+    __slots__ = ("identity", "body_hash")
+    IDENTITY_FIELD_NUMBER: _ClassVar[int]
+    BODY_HASH_FIELD_NUMBER: _ClassVar[int]
+    identity: _request_pb2.Identity
+    body_hash: str
+    def __init__(self, identity: _Optional[_Union[_request_pb2.Identity, _Mapping]] = ..., body_hash: _Optional[str] = ...) -> None: ...
+
 class CacheEntry(_message.Message):
     __slots__ = ("id", "scope", "tenant", "task_type", "question", "embedding", "fingerprint", "answer", "tier", "target", "made_for", "made_ms", "expires_ms", "tags", "corpus", "corpus_epoch", "cost_micro_dollars", "drop", "subject_mark")
     ID_FIELD_NUMBER: _ClassVar[int]
