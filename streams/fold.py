@@ -8,7 +8,8 @@ Replies come first, then the committed requests, then the committed outcomes, ea
     fold.outcome(...)   committed ones only
     fold.resolve(policy)
 
-A reply ends an identity only when its cause is among the committed records. What has not ended was called: the call is
+A reply ends an identity only when its cause is committed: when it is among the committed records, or when the reply is older than
+the last committed record where its cause stands, for then the cause lies before what is read again. What has not ended was called: the call is
 recomputed with neutral facts, to know the deadline and what to go on with. The real call may have been another one
 (another target, by the facts of then); its outcome carries its own slip, so only an overdue attempt goes on from here.
 """
@@ -36,6 +37,7 @@ from trivium.kafka.topics import (
     HEADER_REPLAY,
     HEADER_TRACEPARENT,
     OUTCOMES,
+    REQUESTS,
 )
 from trivium.v1 import request_pb2
 
@@ -50,7 +52,8 @@ class Fold:
         self.memory = memory
         self._partition = partition
         self._home = home
-        self._causes: dict[Identity, set[int]] = {}
+        self._causes: dict[Identity, dict[int, int]] = {}
+        self._committed_ms = {REQUESTS: 0, OUTCOMES: 0}
         self._last: dict[Identity, Delivered] = {}
 
     def reply(self, record: Delivered) -> None:
@@ -59,12 +62,13 @@ class Fold:
         if cause is None:
             return
         try:
-            self._causes.setdefault(_whose(record), set()).add(int(cause))
+            self._causes.setdefault(_whose(record), {}).setdefault(int(cause), record.timestamp_ms)
         except (ValueError, BadRequest):
             return  # No router wrote it.
 
     def request(self, record: Delivered) -> None:
         """A committed record of trivium.requests."""
+        self._committed_ms[REQUESTS] = record.timestamp_ms
         try:
             came = read_request(record)
         except BadRequest:
@@ -78,6 +82,7 @@ class Fold:
 
     def outcome(self, record: Delivered) -> None:
         """A committed record of trivium.outcomes."""
+        self._committed_ms[OUTCOMES] = record.timestamp_ms
         try:
             came = read_outcome(record)
         except BadRequest:
@@ -96,6 +101,9 @@ class Fold:
     def resolve(self, policy: Policy, look: Look = nothing_found) -> int:
         """Recompute the calls of what has not ended; returns how many are pending."""
         for identity in self.memory.unresolved():
+            if (ended_ms := self._ended_before(identity)) is not None:
+                self._end(identity, ended_ms)
+                continue
             call = recomputed(self._last[identity], policy, look)
             if call is None:
                 # It was decided and yet cannot be read now: its outcome, if one comes, carries its own slip.
@@ -107,6 +115,14 @@ class Fold:
         self._causes.clear()
         self._last.clear()
         return self.memory.pending
+
+    def _ended_before(self, identity: Identity) -> int | None:
+        """When it ended, if that was by a cause from before the window; what came of it since is late."""
+        for cause, replied_ms in self._causes.get(identity, {}).items():
+            topic = REQUESTS if cause == 0 else OUTCOMES
+            if cause >= CANCELLED and replied_ms < self._committed_ms[topic]:
+                return replied_ms
+        return None
 
     def _settle(self, identity: Identity, cause: int, record: Delivered) -> None:
         if cause in self._causes.get(identity, ()):

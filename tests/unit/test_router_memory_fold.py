@@ -49,9 +49,13 @@ class Log:
 
     records: list[Delivered] = field(default_factory=list)
     written: list[Record] = field(default_factory=list)
+    replied_ms: list[int] = field(default_factory=list)
+    """When each terminal among `written` was written."""
+    now_ms: int = 0
 
     def put(self, stages: Sequence[Sequence[Record]], done: Callable[[], None]) -> None:
         self.written.extend(record for stage in stages for record in stage)
+        self.replied_ms += [self.now_ms for stage in stages for record in stage if record.topic == RESPONSES]
         done()
 
 
@@ -73,6 +77,7 @@ class Owner:
     def take(self, record: Delivered) -> list[tuple[str, bytes | None, str]]:
         """What the record leads to: topic, key and, for an end, its kind."""
         before = len(self.log.written)
+        self.log.now_ms = record.timestamp_ms
         self.router.take(record, nothing)
         return [_seen(r) for r in self.log.written[before:]]
 
@@ -123,9 +128,9 @@ STEPS = st.lists(
 def rebuilt(log: Log, records: Sequence[Delivered]) -> Memory:
     """The memory of a new owner, when exactly `records` were committed. It sees every reply that was ever written."""
     fold = Fold(Memory(WINDOW, LATE), 0, lambda identity: home(identity.key, 1))
-    for record in log.written:
-        if record.topic == RESPONSES:
-            fold.reply(Delivered(RESPONSES, 0, 0, 0, record.key, record.value, record.headers))
+    replies = [record for record in log.written if record.topic == RESPONSES]
+    for at_ms, record in zip(log.replied_ms, replies, strict=True):
+        fold.reply(Delivered(RESPONSES, 0, 0, at_ms, record.key, record.value, record.headers))
     for record in records:
         if record.topic == REQUESTS:
             fold.request(record)
@@ -176,6 +181,21 @@ def test_a_reply_whose_cause_is_not_committed_suppresses_nothing() -> None:
     live.take(outcome)
     fresh = Owner(Log(), rebuilt(live.log, [request]))
     assert [topic for topic, _, _ in fresh.take(outcome)] == ["trivium.ledger", RESPONSES]
+
+
+def test_what_ended_before_the_window_is_not_begun_again_by_what_came_late() -> None:
+    """A window shows the end of a request and what came after it (a stray, the same request once more), not its cause."""
+    live = Owner(Log(), Memory(WINDOW, LATE))
+    live.take(request_of(1, 0, 1_000, 0))
+    live.take(outcome_of(live.log.written[0], "poor", 1_010, 0))
+    live.take(outcome_of(live.log.written[1], "good", 1_020, 1))
+    stray = outcome_of(live.log.written[0], "bad", 2_000, 2)
+    again = request_of(1, 0, 2_000, 1)
+    later = [request_of(2, 0, 3_000, 2), outcome_of(live.log.written[0], "bad", 3_000, 3)]
+    for shown in (stray, again):
+        memory = rebuilt(live.log, [shown, *later])
+        assert memory.find(Identity("acme", "r1")) is None
+        assert memory.has_ended(Identity("acme", "r1"))
 
 
 def test_a_call_that_the_policy_of_now_would_not_make_is_still_timed_out() -> None:
