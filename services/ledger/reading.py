@@ -15,6 +15,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from trivium.core.errors import Unreachable
+from trivium.kafka.guard import guard
 from trivium.kafka.reader import delivered
 from trivium.kafka.record import Delivered
 from trivium.kafka.security import arguments, unreachable
@@ -148,6 +149,7 @@ async def connected(kafka: KafkaSettings, client_id: str, topics: Sequence[str])
         try:
             async with asyncio.timeout(kafka.connect_timeout_ms / 1000):
                 await consumer.start()
+            guard(consumer)
         except _GONE as error:
             raise await unreachable(kafka.bootstrap, error, "ledger") from error
         yield consumer

@@ -17,12 +17,16 @@ from tests.faults.poison.cases import Raw, record
 from tests.unit.journeys import a_policy
 from trivium.codec import decode_terminal
 from trivium.core.errors import BadRequest
+from trivium.core.slip import Health
 from trivium.facts import FactSource
 from trivium.kafka.record import Delivered, Record
 from trivium.kafka.topics import DEADLETTER, OUTCOMES, REQUESTS, RESPONSES
+from trivium.pulse.view import PulseView
 from trivium.telemetry.metrics import Metrics
 from trivium.telemetry.tracing import start
+from trivium.tier.memory import AttemptMemory
 from trivium.v1 import journey_pb2, outcome_pb2, request_pb2
+from trivium.v1 import records_pb2 as pb
 
 CASES = 1_500
 NOW = 1_800_000_000_000
@@ -146,3 +150,28 @@ def test_no_malformed_record_stops_the_fold(seed: int) -> None:
     fold.resolve(Fixed.current)
     world.router.memories = {0: memory}
     answers(world, world.neighbour())
+
+
+@pytest.mark.parametrize("seed", [5])
+def test_no_malformed_pulse_stops_the_view(seed: int) -> None:
+    view, draw = PulseView("nowhere:1"), random.Random(seed)
+    good = pb.Pulse(instance="good", service="finetuned", targets=[pb.TargetPulse(target="finetuned/support")]).SerializeToString()
+    for number in range(CASES):
+        value, _ = record(draw, pb.Pulse, good)
+        view.take(Delivered("trivium.pulse", 0, number, NOW, b"k", value, ()))
+        view.facts(NOW + number * 200).get("finetuned/support")
+    view.take(Delivered("trivium.pulse", 0, 0, NOW + CASES * 200, b"good", good, ()))
+    assert view.facts(NOW + CASES * 200 + 500)["finetuned/support"].health in (Health.UP, Health.OPEN)
+    assert "good" in view.instances(NOW + CASES * 200 + 500)
+
+
+@pytest.mark.parametrize("seed", [6])
+def test_no_malformed_attempt_stops_a_tier_from_recollecting(seed: int) -> None:
+    memory, draw = AttemptMemory(160_000), random.Random(seed)
+    for number in range(CASES):
+        value, _ = record(draw, pb.AttemptRecord)
+        memory.fold([Delivered("trivium.attempts.cloud", 0, number, NOW, b"k", value, ())], NOW)
+    started = pb.AttemptRecord(state="started", door="kafka", attempt=1, execution=2)
+    started.identity.tenant, started.identity.id = "acme", "neighbour"
+    memory.fold([Delivered("trivium.attempts.cloud", 0, CASES, NOW, b"k", started.SerializeToString(), ())], NOW)
+    assert memory.starts(("acme/neighbour", 0, 1)) == 2

@@ -2,6 +2,7 @@
 
 from bisect import bisect_right, insort
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -14,6 +15,7 @@ PASSAGES_KEPT: Final = 20_000
 """New passages of a corpus, the latest (1 KiB each). What is older than those that were let go can no longer be compared."""
 EPOCHS_KEPT: Final = 10_000
 FORGOTTEN: Final = "forgotten"
+_NO_ROWS: Final = np.zeros((0, 0), dtype=np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,8 @@ class Corpus:
         for position in range(max(0, skip - self.dropped), len(self.news)):
             news = self.news[position]
             if news.epoch > since and (
-                vector is None or news.fingerprint != fingerprint or float((news.rows @ vector).max()) >= bar
+                vector is None or news.fingerprint != fingerprint or news.rows.shape[1] != vector.size
+                or float((news.rows @ vector).max()) >= bar
             ):
                 return True
         return False
@@ -85,14 +88,29 @@ class Corpus:
         return True
 
     def _add(self, record: pb.DocumentRecord) -> None:
-        rows = np.frombuffer(b"".join(record.new_passages), dtype="<f4").reshape(len(record.new_passages), -1)
-        self.news.append(_News(record.epoch, record.fingerprint, rows))
+        rows, fingerprint = _rows(record.new_passages), record.fingerprint
+        # What makes no sense is something new that cannot be compared.
+        self.news.append(_News(record.epoch, fingerprint if rows is not None else "", _NO_ROWS if rows is None else rows))
+        rows = self.news[-1].rows
         self.passages += len(rows)
         while self.passages > PASSAGES_KEPT and len(self.news) > 1:
             gone = self.news.popleft()
             self.dropped += 1
             self.passages -= len(gone.rows)
             self.blind_before = max(self.blind_before, gone.epoch)
+
+
+def unit(vector: Vector) -> bool:
+    """Whether these numbers are an embedding: finite, of length 1 (or about, as half floats are). Others spoil every comparison."""
+    return bool(np.isfinite(vector).all() and np.abs(vector).max(initial=0) < 1.1 and abs(float(vector @ vector) - 1) < 0.1)
+
+
+def _rows(passages: Sequence[bytes]) -> Vector | None:
+    length = len(passages[0])
+    if not length or length % 4 or any(len(passage) != length for passage in passages):
+        return None
+    rows = np.frombuffer(b"".join(passages), dtype="<f4").reshape(len(passages), -1)
+    return rows if all(unit(row) or not row.any() for row in rows) else None
 
 
 class Documents:

@@ -21,12 +21,13 @@ from typing import Final, Self
 import numpy as np
 from google.protobuf.message import DecodeError
 
-from trivium.cache.documents import Documents
+from trivium.cache.documents import Documents, unit
 from trivium.cache.entries import Held, Orders, held
 from trivium.cache.lookup import TEXT_CHARS, Hit, Lookup, Miss, Witness
 from trivium.cache.lookup import RefusedCandidate as Near
 from trivium.codec import cache_entry
-from trivium.core.outcome import CacheNote, RefusedCandidate
+from trivium.core.errors import BadRequest
+from trivium.core.outcome import Answer, CacheNote, RefusedCandidate
 from trivium.core.question import normalise
 from trivium.core.same_answer import Verifier
 from trivium.core.slip import CacheHit, CacheMiss, CacheScope, End
@@ -138,14 +139,23 @@ class CacheView:
             found = Miss()
         near = (*plain, *found.refused) if isinstance(plain, tuple) else found.refused
         refused = tuple(self._refused(one) for one in near if one.similarity >= NEAR_SHOWN)
-        if isinstance(found, Hit):
+        if isinstance(found, Hit) and (answer := self._answer(found.entry_id)) is not None:
             entry = self._held[found.entry_id]
             kind: CacheResult = "exact" if found.exact else "semantic"
             note = CacheNote(kind, found.similarity, found.score, entry.made_for, entry.question, entry.made_ms)
             self._count(kind)
-            return CacheHit(entry.read_answer(), note, refused)
+            return CacheHit(answer, note, refused)
         self._count("refused" if refused else "miss")
         return CacheMiss(refused) if refused else _NOTHING
+
+    def _answer(self, key: str) -> Answer | None:
+        """None, and the entry is forgotten, when its answer cannot be read: it must not fail whoever asks."""
+        try:
+            return self._held[key].read_answer()
+        except (BadRequest, ValueError) as error:
+            _LOG.warning("cache entry %s cannot be read: %s", key, error)
+            self._forget(key)
+            return None
 
     def _find_plain(self, scope: CacheScope, now_ms: int, behind_ms: int) -> Hit | tuple[Near, ...]:
         """Among the entries that serve by their exact question only."""
@@ -221,7 +231,8 @@ class CacheView:
     def _vector(self, entry: pb.CacheEntry) -> Vector | None:
         if entry.fingerprint != self._embedder.fingerprint or len(entry.embedding) != 4 * self._embedder.dimensions:
             return None
-        return np.frombuffer(entry.embedding, dtype="<f4")
+        vector = np.frombuffer(entry.embedding, dtype="<f4")
+        return vector if unit(vector) else None
 
     def _drop(self, drop: pb.CacheDrop) -> None:
         if self._orders.take(drop):
