@@ -9,13 +9,13 @@ import pytest
 import yaml
 
 from trivium.core.outcome import Answer, Citation, Outcome, Usage
-from trivium.core.policy import Example, Target, TaskSpec, Tier
+from trivium.core.policy import Example, Prices, Target, TaskSpec, Tier
 from trivium.core.request import Identity, Output, OutputKind
 from trivium.economy.edits import ladders, structured_form, units, without_units
 from trivium.economy.fragment import written
 from trivium.economy.intervals import Pairs, difference, fewest, not_worse, pairs_of, saved_share, wilson
 from trivium.economy.questions import BadQuestions, Question, halves, is_right, read_questions
-from trivium.economy.slimming import Run, Search, Slimmed, Tried
+from trivium.economy.slimming import Run, Search, Slimmed, Tried, weights_of
 
 OWN = Target("finetuned/own", Tier.FINETUNED, "own")
 DOCS = Target("retrieval/docs", Tier.RETRIEVAL, "hybrid", generator=OWN)
@@ -109,6 +109,13 @@ async def test_the_limit_of_money_ends_the_search_early() -> None:
     assert "limit" in result.stopped
     assert limited.calls < unlimited.calls
     assert result.spent_micro_dollars <= 80 * 10 * 4
+
+
+def test_tokens_weigh_what_they_cost() -> None:
+    usage = Usage(100, 10)
+    assert weights_of(OWN).of(usage) == 110
+    priced = replace(OWN, prices=Prices(input_per_million=1, output_per_million=5))
+    assert weights_of(replace(DOCS, generator=priced)).of(usage) == 150
 
 
 def test_a_result_becomes_a_fragment() -> None:

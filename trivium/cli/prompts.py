@@ -18,7 +18,7 @@ from trivium.economy.edits import Ladder, changed, ladders, structured_form
 from trivium.economy.fragment import points, shown, written
 from trivium.economy.intervals import Interval, fewest
 from trivium.economy.questions import Question, halves, read_questions
-from trivium.economy.slimming import Search, Slimmed, Tried
+from trivium.economy.slimming import Search, Slimmed, Tried, weights_of
 from trivium.policy import load, parse
 from trivium.rpc.tls import read_dial
 from trivium.settings import GatewaySettings, ProcessSettings, ToolSettings
@@ -160,7 +160,7 @@ async def _search(asked: Asked, quiet: bool) -> Slimmed:
             bar.update(working, description="answering with less")
 
         async with TierCalls(calls, read_dial(os.environ), lambda: bar.advance(working)) as tier:
-            search = Search(tier.ask_all, asked.calibration, asked.test, asked.margin, asked.seed, asked.limit, tell)
+            search = Search(tier.ask_all, asked.calibration, asked.test, asked.margin, asked.seed, asked.limit, weights_of(asked.target), tell)
             return await search.slim(asked.task.spec, asked.ladders)
 
 

@@ -1,6 +1,6 @@
 """Finds what a prompt can do without: a greedy search on one half of the held-out questions, a test on the other.
 
-A change stays when it saves tokens and the answers are not worse than those of the prompt of today by more than the
+A change stays when it saves tokens, weighed by their prices, and the answers are not worse than those of the prompt of today by more than the
 margin (`intervals.not_worse`). A search picks what was lucky, so its prompts are tested on questions that it never saw:
 in the order in which they became slimmer, each at the same level, until the first that fails. The last one that passed
 is the result. Testing in an order that was fixed before needs no correction for how many were tested (fixed-sequence
@@ -9,14 +9,31 @@ testing, as in Angelopoulos et al., "Learn then Test", 2021)."""
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
-from trivium.core.outcome import Answer, Outcome
-from trivium.core.policy import TaskSpec
+from trivium.core.outcome import Answer, Outcome, Usage
+from trivium.core.policy import Target, TaskSpec
 from trivium.economy.edits import Ladder
 from trivium.economy.intervals import ONE_SIDED, Interval, Pairs, difference, not_worse, pairs_of, saved_share, wilson
 from trivium.economy.questions import Question, is_right
 
 AskAll = Callable[[TaskSpec, Sequence[Question]], Awaitable[list[Outcome]]]
 """Has every question answered with this spec, in their order. Raises when one could not be asked at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """What a token of input and one of output weigh: their prices, or one each where tokens cost nothing."""
+
+    input: int = 1
+    output: int = 1
+
+    def of(self, usage: Usage) -> int:
+        return usage.input_tokens * self.input + usage.output_tokens * self.output
+
+
+def weights_of(target: Target) -> Weights:
+    """By the prices of whoever writes the answer."""
+    prices = (target.generator or target).prices
+    return Weights(prices.input_per_million, prices.output_per_million) if prices.input_per_million else Weights()
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +48,10 @@ class Run:
     def tokens(self) -> list[int]:
         """Input and output of each question."""
         return [o.usage.input_tokens + o.usage.output_tokens for o in self.outcomes]
+
+    def weight(self, weights: Weights) -> list[int]:
+        """Of each question, finer than whole micro-dollars."""
+        return [weights.of(o.usage) for o in self.outcomes]
 
     @property
     def cost_micro_dollars(self) -> int:
@@ -75,6 +96,7 @@ class Slimmed:
     spent_micro_dollars: int
     stopped: str = ""
     """Why the search ended early."""
+    weights: Weights = Weights()
 
     @property
     def pairs(self) -> Pairs:
@@ -82,7 +104,8 @@ class Slimmed:
 
     @property
     def passed(self) -> bool:
-        return self.before.spec != self.after.spec and self.saved.low > 0
+        spared = saved_share(self.before.weight(self.weights), self.after.weight(self.weights), self.seed)
+        return self.before.spec != self.after.spec and spared.low > 0
 
     @property
     def saved(self) -> Interval:
@@ -109,6 +132,7 @@ class Search:
     margin: float
     seed: int
     limit_micro_dollars: int = 0
+    weights: Weights = Weights()
     tell: Callable[[Tried], None] = lambda _tried: None
     tried: list[Tried] = field(default_factory=list)
     path: list[tuple[str, TaskSpec]] = field(default_factory=list)
@@ -130,7 +154,7 @@ class Search:
                 break
             after = run
         return Slimmed(before, after, tuple(self.tried), tuple(tested), len(self.calibration), self.margin, self.seed,
-                       self.spent, self.stopped)  # fmt: skip
+                       self.spent, self.stopped, self.weights)  # fmt: skip
 
     async def _climb(self, ladder: Ladder, best: Run, today: Run) -> Run:
         began = best
@@ -157,7 +181,7 @@ class Search:
 
     def _judge(self, name: str, run: Run, best: Run, today: Run) -> Tried:
         pairs = pairs_of(today.right, run.right)
-        worse, saves = not not_worse(pairs, self.margin), sum(run.tokens) < sum(best.tokens)
+        worse, saves = not not_worse(pairs, self.margin), sum(run.weight(self.weights)) < sum(best.weight(self.weights))
         why = _said(pairs) if worse else "" if saves else "saves nothing"
         return Tried(name, saves and not worse, worse, why, sum(run.tokens) / max(1, len(run.tokens)), pairs)
 
