@@ -56,3 +56,9 @@ def free_port() -> int:
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
         return int(held.getsockname()[1])
+
+
+@pytest.fixture
+def ledger_database() -> str:
+    """A database for the ledger's store, empty. In memory: half of the time went into files."""
+    return ":memory:"

@@ -12,11 +12,11 @@ from tests.integration.gateway_mesh import PARTITIONS, TIMEOUT, GatewayMesh, ask
 from trivium.codec import decode_request
 from trivium.core.partition import home
 from trivium.kafka.producer import Producer
-from trivium.kafka.reader import Tail
+from trivium.kafka.reader import Tail, end_offsets, read_tail
 from trivium.kafka.record import Delivered, Record
-from trivium.kafka.topics import OUTCOMES, REQUESTS, RESPONSES
-from trivium.rpc.guard import TRAILER_REASON
-from trivium.v1 import journey_pb2, outcome_pb2, request_pb2, services_pb2
+from trivium.kafka.topics import FEEDBACK, OUTCOMES, REQUESTS, RESPONSES
+from trivium.rpc.guard import TRAILER_FIELD, TRAILER_REASON
+from trivium.v1 import journey_pb2, outcome_pb2, records_pb2, request_pb2, services_pb2
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -191,6 +191,36 @@ async def test_a_cancel_for_an_unknown_tenant_is_refused(mesh: GatewayMesh) -> N
     error = await refused(mesh.stub.Cancel(services_pb2.CancelRequest(identity=named("c", "nobody")), timeout=TIMEOUT))
     assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert "nobody" in (error.details() or "")
+
+
+async def test_feedback_is_in_the_log_when_the_call_returns(mesh: GatewayMesh) -> None:
+    said = records_pb2.FeedbackRecord(identity=named("f1"), outcome="resolved", score=0.5)
+    receipt = await mesh.stub.Feedback(said, timeout=TIMEOUT)
+    assert receipt.identity == named("f1")
+    assert receipt.partition == home("acme/f1", PARTITIONS)
+    found = [r async for r in read_tail(mesh.bootstrap, FEEDBACK, 0, await end_offsets(mesh.bootstrap, FEEDBACK))]
+    record = records_pb2.FeedbackRecord.FromString(found[-1].value or b"")
+    assert (found[-1].offset, record.outcome, record.score) == (receipt.offset, "resolved", 0.5)
+    assert record.at_ms > 0
+
+
+@pytest.mark.parametrize(
+    ("said", "field", "why"),
+    [
+        ({"identity": named("f", "nobody"), "outcome": "resolved"}, "tenant", "no tenant 'nobody'"),
+        ({"identity": request_pb2.Identity(tenant="acme"), "outcome": "resolved"}, "identity.id", "is missing"),
+        ({"identity": named("f"), "outcome": "fine"}, "outcome", "it must be resolved, unresolved or left out"),
+        ({"identity": named("f"), "score": 7.0}, "score", "it must be from 0 to 1"),
+        ({"identity": named("f"), "correction_micro_dollars": -1}, "correction_micro_dollars", "never negative"),
+        ({"identity": named("f"), "corrected_text": "x" * 70_000}, "corrected_text", "at most 65,536"),
+        ({"identity": named("f")}, "", "it says nothing"),
+    ],
+)  # fmt: skip
+async def test_wrong_feedback_is_refused(mesh: GatewayMesh, said: dict[str, Any], field: str, why: str) -> None:
+    error = await refused(mesh.stub.Feedback(records_pb2.FeedbackRecord(**said), timeout=TIMEOUT))
+    assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert why in (error.details() or "")
+    assert dict(error.trailing_metadata() or ()).get(TRAILER_FIELD, "") == field
 
 
 async def test_the_first_terminal_counts_although_only_its_repetition_was_followed(mesh: GatewayMesh, rote: Rote) -> None:

@@ -18,7 +18,7 @@ from trivium.rpc.spans import call_stream, call_unary, rpc_attributes
 from trivium.rpc.tls import handshake_trouble
 from trivium.telemetry.names import SPAN_CALL
 from trivium.telemetry.tracing import NO_CONTEXT
-from trivium.v1 import services_pb2, services_pb2_grpc
+from trivium.v1 import records_pb2, services_pb2, services_pb2_grpc
 
 _SERVICE: Final = "trivium.v1.Gateway"
 _TIMEOUT_S: Final = 60.0
@@ -119,6 +119,26 @@ class TriviumClient:
         asked = services_pb2.CancelRequest(identity=identity_to(identity))
         state: str = (await self._call("Cancel", asked, timeout_s, NO_CONTEXT)).state
         return state
+
+    async def feedback(
+        self,
+        identity: Identity,
+        outcome: str = "",
+        *,
+        score: float | None = None,
+        corrected_text: str = "",
+        correction_micro_dollars: int = 0,
+        at_ms: int = 0,
+        source: str = "",
+        timeout_s: float | None = None,
+    ) -> None:
+        """How an answer was received: `resolved` or `unresolved`, a score from 0 to 1, what would have been right and what
+        the correction cost. Late and repeated is fine: the last by `at_ms` (epoch ms; 0 is now) counts."""
+        said = records_pb2.FeedbackRecord(
+            identity=identity_to(identity), outcome=outcome, score=score, corrected_text=corrected_text,
+            correction_micro_dollars=correction_micro_dollars, at_ms=at_ms, source=source,
+        )  # fmt: skip
+        await self._call("Feedback", said, timeout_s, NO_CONTEXT)
 
     async def _call(
         self,

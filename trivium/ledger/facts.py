@@ -22,7 +22,11 @@ _ATTEMPTS: Final = {topics.attempts(tier): tier.value for tier in Tier}
 TOPICS: Final = (*_ATTEMPTS, topics.LEDGER, topics.FEEDBACK)
 """What the store is made of."""
 OUTCOMES: Final = ("resolved", "unresolved")
+CORRECTED_MOST: Final = 65_536
+"""Characters of a corrected text."""
 _MOST: Final = 2**62
+_SANE: Final = 10**15
+"""A thousand million dollars, or thirty thousand years in ms: thousands of these still fit into a sum of 64 bits."""
 _SCHEMAS: Final[dict[str, str]] = {
     **dict.fromkeys(_ATTEMPTS, "trivium.v1.AttemptRecord"),
     topics.LEDGER: "trivium.v1.LedgerRecord",
@@ -31,7 +35,11 @@ _SCHEMAS: Final[dict[str, str]] = {
 
 
 class Unusable(TriviumError):
-    """A record that cannot be counted; the message says why."""
+    """A record that cannot be counted; the message says why. `field`: where in it."""
+
+    def __init__(self, message: str, field: str = "") -> None:
+        super().__init__(message)
+        self.field = field
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +143,19 @@ Fact = Execution | Asked | Stray | Feedback
 
 
 def fact_of(record: Delivered) -> Fact:
-    """The fact of a record of TOPICS. Raises Unusable."""
+    """The fact of a record of TOPICS. Raises Unusable, also for what no database takes or could add up."""
+    fact = _fact(record)
+    for name in fact.__slots__:
+        value = getattr(fact, name)
+        for one in value.words if isinstance(value, Series) else value if isinstance(value, tuple) else (value,):
+            if isinstance(one, str) and "\x00" in one:
+                raise Unusable(f"its {name} has a zero character", name)
+            if isinstance(one, int) and not -_SANE <= one <= _SANE:
+                raise Unusable(f"its {name} is {one}, which is beyond all measure", name)
+    return fact
+
+
+def _fact(record: Delivered) -> Fact:
     try:
         _check_schema(record)
         if (tier := _ATTEMPTS.get(record.topic)) is not None:
@@ -256,10 +276,14 @@ def feedback_of(m: records_pb2.FeedbackRecord, broker_ms: int) -> Feedback:
     """Raises Unusable, with the sentence that a caller of Gateway.Feedback gets too."""
     _check_identity(m.identity)
     if m.outcome and m.outcome not in OUTCOMES:
-        raise Unusable(f"its outcome is {m.outcome[:40]!r}; it must be resolved, unresolved or left out")
+        raise Unusable(f"its outcome is {m.outcome[:40]!r}; it must be resolved, unresolved or left out", "outcome")
     if m.HasField("score") and not 0 <= m.score <= 1:
-        raise Unusable(f"its score is {m.score:g}; it must be from 0 to 1")
+        raise Unusable(f"its score is {m.score:g}; it must be from 0 to 1", "score")
     _check_money("correction_micro_dollars", m.correction_micro_dollars)
+    if m.at_ms < 0:
+        raise Unusable(f"its at_ms is {m.at_ms}; it must be epoch ms, or 0 for now", "at_ms")
+    if len(m.corrected_text) > CORRECTED_MOST:
+        raise Unusable(f"its corrected text has {len(m.corrected_text):,} characters, at most {CORRECTED_MOST:,} are taken", "corrected_text")
     if not (m.outcome or m.HasField("score") or m.corrected_text or m.correction_micro_dollars):
         raise Unusable("it says nothing: give an outcome, a score, a corrected text or what the correction cost")
     return Feedback(
@@ -286,7 +310,7 @@ def _check_identity(identity: Message) -> None:
 
 def _check_money(name: str, micro_dollars: int) -> None:
     if micro_dollars < 0:
-        raise Unusable(f"its {name} is {micro_dollars}; money that was spent is never negative")
+        raise Unusable(f"its {name} is {micro_dollars}; money that was spent is never negative", name)
 
 
 def _believed(said_ms: int, broker_ms: int) -> int:
