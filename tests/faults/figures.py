@@ -40,6 +40,7 @@ def figures(evidence: Evidence) -> Mapping[str, object]:
         "paid_twice_share": round(twice / calls, 6) if calls else 0.0,
         "ambiguous": ambiguous(evidence),
         "calls_unrecorded": unrecorded(evidence),
+        "recovered_kills": len(recoveries),
         "recovery_p50_s": _percentile(recoveries, 0.5),
         "recovery_p95_s": _percentile(recoveries, 0.95),
         "retries_per_first": round(retries / firsts, 4) if firsts else 0.0,
@@ -51,18 +52,21 @@ def figures(evidence: Evidence) -> Mapping[str, object]:
 
 def recovery_s(evidence: Evidence) -> Sequence[float]:
     """For each kill: until the last request that it held up had its terminal. Held up: it was under way at the kill, or came within
-    the session timeout after it and before the next kill; it took longer than 2 s; and its vendor did not fail it."""
-    kills = sorted(event.at_ms for event in evidence.events if event.what in KILLS)
+    the session timeout after it; it took longer than 2 s; and its vendor did not fail it. A kill that another of the same service
+    followed before that is counted with that one."""
+    kills = sorted((event.at_ms, event.victim.partition("-")[0]) for event in evidence.events if event.what in KILLS)
     spoiled = {call.mark for call in evidence.calls if call.fault}
     replies = first_replies(evidence)
-    lives = sorted((record.at_ms, replies[record.key].at_ms) for record in evidence.requests
-                   if record.key in replies and record.key in evidence.asked and evidence.asked[record.key].mark not in spoiled)  # fmt: skip
-    held = [(began, ended) for began, ended in lives if ended - began > SLOW_MS]
+    lives = ((record.at_ms, replies[record.key].at_ms) for record in evidence.requests
+             if record.key in replies and record.key in evidence.asked and evidence.asked[record.key].mark not in spoiled)  # fmt: skip
+    slow = [(began, ended) for began, ended in lives if ended - began > SLOW_MS]
     found = []
-    for number, kill in enumerate(kills):
-        following = kills[number + 1] if number + 1 < len(kills) else kill + 10**9
+    for kill, service in kills:
+        following = min((at_ms for at_ms, other in kills if at_ms > kill and other == service), default=kill + 10**9)
         until = min(kill + evidence.session_timeout_ms, following)
-        found.append(max((ended - kill for began, ended in held if began <= until and ended > kill), default=0) / 1000)
+        last = max((ended for began, ended in slow if began <= until and ended > kill), default=kill)
+        if last <= following:
+            found.append((last - kill) / 1000)
     return found
 
 

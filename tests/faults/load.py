@@ -6,7 +6,7 @@ idempotency key, asked again until it is answered). Who asks what follows from t
     offered.jsonl     before a request is handed over
     accepted.jsonl    once the broker, or the gateway, says that it has it; fsynced
     seen.jsonl        each terminal that a caller was given
-    load.json         how far it is, every second
+    load.json         how far it is, twice a second
 
 It ends after `--requests`, or at SIGTERM, when everything that was accepted has its terminal or ran out of time."""
 
@@ -49,6 +49,8 @@ QUESTIONS: Final = (
 _PATIENCE_S: Final = 45.0
 """After a request's own time: a router that died, and the one that takes over."""
 _AGAIN_S: Final = 0.2
+_SLOW_S: Final = 2.0
+_TELL_S: Final = 0.5
 _FSYNC_S: Final = 0.02
 
 
@@ -129,6 +131,8 @@ class Load:
     kafka: Mapping[str, KafkaClient]
     sent: int = 0
     ended: int = 0
+    under_way: dict[int, float] = field(default_factory=dict)
+    """Number of a request -> when it was handed over."""
     failures: int = 0
     stop: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -145,6 +149,7 @@ class Load:
 
     async def _one(self, ask: Ask) -> None:
         self.offered.note(**ask.told)
+        self.under_way[ask.number] = time.monotonic()
         doors: Mapping[str, Callable[[Ask], Awaitable[Terminal]]] = {
             "kafka": self._by_kafka, "submit": self._by_submit, "complete": self._by_complete,
         }  # fmt: skip
@@ -157,6 +162,7 @@ class Load:
         else:
             self._given(terminal)
         self.ended += 1
+        del self.under_way[ask.number]
 
     def _given(self, terminal: Terminal) -> None:
         answer = terminal.answer.text if terminal.answer is not None else ""
@@ -181,6 +187,11 @@ class Load:
         await self.accepted.written(**ask.told)
         return terminal
 
+    def slow(self) -> int:
+        """How many are under way for longer than they take when nobody has died."""
+        since = time.monotonic() - _SLOW_S
+        return sum(began < since for began in self.under_way.values())
+
     @property
     def duplicates(self) -> int:
         """Terminals that the library kept from its callers."""
@@ -204,11 +215,11 @@ async def _told(load: Load, progress: Path) -> None:
     """Progress, for the supervisor."""
     while True:
         _say(load, "running", progress)
-        await asyncio.sleep(1)
+        await asyncio.sleep(_TELL_S)
 
 
 def _say(load: Load, state: str, progress: Path) -> None:
-    told = {"load": state, "sent": load.sent, "ended": load.ended, "failures": load.failures, "kept_back": load.duplicates}
+    told = {"load": state, "sent": load.sent, "ended": load.ended, "failures": load.failures, "slow": load.slow(), "kept_back": load.duplicates}
     progress.with_suffix(".new").write_text(json.dumps(told))
     progress.with_suffix(".new").rename(progress)
 

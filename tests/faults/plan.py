@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final
 
@@ -14,6 +14,9 @@ GATEWAY: Final = "gateway"
 ROUTER_POINTS: Final = (Point.AFTER_ACCEPT, Point.AFTER_LEDGER, Point.AFTER_TERMINAL, Point.BEFORE_COMMIT, Point.DURING_FOLD, Point.DURING_REVOKE)
 TIER_POINTS: Final = (Point.AFTER_STARTED, Point.AFTER_VENDOR_CALL, Point.AFTER_OUTCOME, Point.BEFORE_COMMIT, Point.DURING_REVOKE)
 STORMS: Final = (("claude", "overloaded"), ("tgi", "unavailable"), ("claude", "hang"), ("tgi", "cut"), ("claude", "rate_limited"), ("tgi", "reset"))
+
+
+HASTY: Final = 0.25
 
 
 class What(Enum):
@@ -43,6 +46,8 @@ class Step:
     fault: str = ""
     seconds: float = 0.0
     """Of a storm, of a stop; of others the pause after it."""
+    hasty: bool = False
+    """The next step does not wait until the mesh has recovered from this one."""
 
     @property
     def kills(self) -> int:
@@ -51,7 +56,7 @@ class Step:
 
     def __str__(self) -> str:
         more = f" {self.point.value}:{self.passages}" if self.point else f" {self.fault} {self.seconds:.0f} s" if self.fault else ""
-        return f"{self.what.value} {self.victim}{more}"
+        return f"{self.what.value} {self.victim}{more}{', hasty' if self.hasty else ''}"
 
 
 def crashes(draw: random.Random) -> list[Step]:
@@ -88,5 +93,5 @@ def make(seed: int, kills: int, session_timeout_s: float, pause_s: float, points
         round_ += [Step(What.LEAVE, draw.choice(others), seconds=1.0)]
         vendor, fault = draw.choice(STORMS)
         round_ += [Step(What.STORM, vendor, fault=fault, seconds=4.0)]
-        steps += draw.sample(round_, len(round_))
+        steps += [replace(step, hasty=draw.random() < HASTY) for step in draw.sample(round_, len(round_))]
     return tuple(steps)

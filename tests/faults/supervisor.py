@@ -18,6 +18,8 @@ from trivium.crash import Point
 _CRASH_S: Final = 40.0
 _CALM_S: Final = 60.0
 _LOOK_S: Final = 0.25
+_RECOVERY_S: Final = 20.0
+_FEW: Final = 2
 
 Say = Callable[[str], None]
 
@@ -60,6 +62,8 @@ class Supervisor:
                 break
             following = steps[number + 1] if number + 1 < len(steps) else None
             await self._do(step, following)
+            if not step.hasty:
+                await self._until_recovered()
             self._say(f"{number + 1}/{len(steps)} {step}: {self.kills} kills, {self._progress()}")
             self._look_for_the_dead()
         last_ms = _now_ms()
@@ -141,6 +145,12 @@ class Supervisor:
             await self._mesh.leave(other)
             await self._mesh.start(other)
 
+    async def _until_recovered(self) -> None:
+        """Until few requests are held up, for a bounded time: some vendors hang."""
+        until = time.monotonic() + _RECOVERY_S
+        while self._load()["slow"] > _FEW and time.monotonic() < until:  # noqa: ASYNC110
+            await asyncio.sleep(_LOOK_S)
+
     def _progress(self) -> str:
         told = self._load()
         return f"{told['sent']} requests, {told['sent'] - told['ended']} under way"
@@ -149,7 +159,7 @@ class Supervisor:
         try:
             found: dict[str, Any] = json.loads((self._mesh.folder / "load.json").read_text())
         except FileNotFoundError:
-            return {"sent": 0, "ended": 0}
+            return {"sent": 0, "ended": 0, "slow": 0}
         return found
 
     def _look_for_the_dead(self) -> None:
