@@ -3,6 +3,7 @@
 The same generator at length, on a broker and against whole processes: tests/faults/poison."""
 
 import random
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -13,7 +14,7 @@ from streams.fold import Fold
 from streams.inbox import read_request
 from streams.memory import Memory
 from streams.router import Router, RouterPorts
-from tests.faults.poison.cases import Raw, record
+from tests.faults.poison.cases import Raw, odd, record
 from tests.unit.journeys import a_policy
 from trivium.codec import decode_terminal
 from trivium.core.errors import BadRequest
@@ -21,6 +22,7 @@ from trivium.core.slip import Health
 from trivium.facts import FactSource
 from trivium.kafka.record import Delivered, Record
 from trivium.kafka.topics import DEADLETTER, OUTCOMES, REQUESTS, RESPONSES
+from trivium.ledger.facts import Unusable, fact_of
 from trivium.pulse.view import PulseView
 from trivium.telemetry.metrics import Metrics
 from trivium.telemetry.tracing import start
@@ -175,3 +177,24 @@ def test_no_malformed_attempt_stops_a_tier_from_recollecting(seed: int) -> None:
     started.identity.tenant, started.identity.id = "acme", "neighbour"
     memory.fold([Delivered("trivium.attempts.cloud", 0, CASES, NOW, b"k", started.SerializeToString(), ())], NOW)
     assert memory.starts(("acme/neighbour", 0, 1)) == 2
+
+
+@pytest.mark.parametrize("seed", [7])
+def test_no_malformed_record_gives_the_ledger_what_no_database_takes(seed: int) -> None:
+    draw, facts = random.Random(seed), 0
+    for number in range(CASES):
+        topic, kind = draw.choice((("trivium.ledger", pb.LedgerRecord), ("trivium.attempts.cloud", pb.AttemptRecord)))
+        message = odd(draw, kind)
+        assert isinstance(message, pb.LedgerRecord | pb.AttemptRecord)
+        identity = message.identity if isinstance(message, pb.AttemptRecord) else message.terminal.identity
+        identity.tenant, identity.id = identity.tenant or "acme", identity.id or "x"
+        setattr(*((message, "role", "terminal") if isinstance(message, pb.LedgerRecord) else (message, "state", "settled")))
+        try:
+            fact = fact_of(Delivered(topic, 0, number, NOW, b"k", message.SerializeToString(), ()))
+        except Unusable:
+            continue
+        facts += 1
+        said = repr([value for name in fact.__slots__ if not isinstance(value := getattr(fact, name), bytes)])
+        assert "\\x00" not in said
+        assert max((int(digits) for digits in re.findall(r"\b\d{16,}\b", said)), default=0) <= 10**15
+    assert facts > CASES / 50
