@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import grpc
 import pytest
@@ -15,6 +16,7 @@ from infra.broker import EmbeddedBroker
 from tests.integration.gateway_mesh import GatewayMesh, gateway_mesh
 from trivium.client import GatewayError, KafkaClient, TriviumClient, request
 from trivium.client.kafka_client import KafkaClientOptions
+from trivium.client.memory import BadMemory, Memory
 from trivium.codec import decode_request, encode_terminal
 from trivium.core.errors import BadRequest, Unreachable
 from trivium.core.outcome import Answer, Terminal, TerminalKind
@@ -99,6 +101,12 @@ class Echo:
         self.seen: list[Delivered] = []
         self._outbox = outbox
         self.tail = Tail(bootstrap, REQUESTS, self._take)
+
+    async def repeat(self, key: str) -> None:
+        """Answer it once more."""
+        record = next(r for r in self.seen if r.key == key.encode())
+        self._take(record)
+        self.seen.pop()
 
     def _take(self, record: Delivered) -> None:
         self.seen.append(record)
@@ -196,6 +204,51 @@ async def test_a_record_that_the_broker_refuses_is_told(echo: tuple[str, Echo]) 
     async with publishing(echo[0], max_record_bytes=1_000) as client:
         with pytest.raises(BadRequest, match="the broker refuses the record"):
             await client.ask(request("acme", "x" * 2_000))
+
+
+async def test_with_a_memory_an_answer_is_shown_once_across_restarts(echo: tuple[str, Echo], tmp_path: Path) -> None:
+    bootstrap, answering = echo
+    remembering = {"memory": str(tmp_path / "client.db")}
+    async with publishing(bootstrap, **remembering) as client:
+        await client.ask(request("acme", "one", id="m1"))
+        with pytest.raises(BadMemory, match="one file for each client"):
+            KafkaClient(bootstrap, "acme", options=KafkaClientOptions(memory=remembering["memory"]))
+    published = len(answering.seen)
+    async with publishing(bootstrap, **remembering) as client, asyncio.timeout(TIMEOUT):
+        assert client.resumed == ()
+        again = await client.ask(request("acme", "one", id="m1"))
+        with pytest.raises(BadRequest, match="another body"):
+            await client.publish(request("acme", "other", id="m1"))
+        # Its terminal is written once more, as after a crash of a router.
+        await answering.repeat("acme/m1")
+        while not client.duplicates:
+            await client.ask(request("acme", "another"))
+    assert again.answer is not None
+    assert again.answer.text == "one"
+    assert "acme/m1" not in [(r.key or b"").decode() for r in answering.seen[published:]]
+
+
+async def test_what_was_unanswered_at_a_restart_is_resumed_whatever_became_of_it(
+    echo: tuple[str, Echo], tmp_path: Path
+) -> None:
+    bootstrap, answering = echo
+    remembering = {"memory": str(tmp_path / "client.db")}
+    # The process ends after the file was written: nothing was published, and nobody knows.
+    with Memory(remembering["memory"]) as memory:
+        memory.ask(Identity("acme", "m2"), request("acme", "never sent", id="m2"))
+    async with publishing(bootstrap, "silent", **remembering) as deaf:
+        # It publishes, and ends before an answer comes to where it listens.
+        assert [pending.identity.id for pending in deaf.resumed] == ["m2"]
+        async with asyncio.timeout(TIMEOUT):
+            while not any((r.key or b"") == b"acme/m2" for r in answering.seen):  # noqa: ASYNC110 (a list tells nobody)
+                await asyncio.sleep(0.01)
+    published = [r.key for r in answering.seen].count(b"acme/m2")
+    async with publishing(bootstrap, **remembering) as client, asyncio.timeout(TIMEOUT):
+        (pending,) = client.resumed
+        terminal = await pending
+    assert terminal.answer is not None
+    assert terminal.answer.text == "never sent"
+    assert published == 1
 
 
 async def test_closing_ends_what_waits(echo: tuple[str, Echo]) -> None:

@@ -11,6 +11,7 @@ from google.protobuf import json_format
 from opentelemetry.context import Context
 from opentelemetry.trace import NoOpTracer, Span, SpanKind, Tracer
 
+from trivium.client.memory import Kept, Memory
 from trivium.client.requests import Asked, message_of
 from trivium.codec import decode_terminal, identity_from
 from trivium.core.errors import BadRequest, Unreachable
@@ -20,7 +21,7 @@ from trivium.core.request import Identity
 from trivium.core.slip import ContentType
 from trivium.kafka.outbox import Outbox
 from trivium.kafka.producer import Producer, ProducerOptions
-from trivium.kafka.reader import ReaderOptions, Tail
+from trivium.kafka.reader import ReaderOptions, Tail, end_offsets, read_tail
 from trivium.kafka.record import Delivered, Record
 from trivium.kafka.signature import Signer
 from trivium.kafka.topics import HEADER_CONTENT_TYPE, HEADER_REPLAY, HEADER_SCHEMA, PARTITIONS, REQUESTS, RESPONSES
@@ -36,6 +37,8 @@ from trivium.telemetry.names import (
 from trivium.telemetry.tracing import NO_CONTEXT, headers_from_context, trace_id_of
 from trivium.v1 import request_pb2
 
+_CLOCKS_MS: Final = 60_000
+"""How far this machine's clock and the broker's may be apart."""
 _REMEMBERED: Final = 100_000
 _SCHEMA: Final = (HEADER_SCHEMA, b"trivium.v1.Request")
 
@@ -57,6 +60,8 @@ class KafkaClientOptions:
     fetch_max_wait_ms: int = 10
     connect_timeout_ms: int = 8_000
     max_record_bytes: int = 1_000_000
+    memory: str = ""
+    """A file that remembers across restarts what was asked and answered; empty: nothing is. One file for each client."""
     key: str = field(default="", repr=False)
     """The tenant's API key: every request is signed with it. Empty: none is."""
 
@@ -105,7 +110,8 @@ class KafkaClient:
     """Publishes for one tenant and reads one reply topic; `async with` it.
 
     What repeats is harmless: the same identity published again joins the first, and only the first terminal counts
-    (`duplicates` counts the others)."""
+    (`duplicates` counts the others). With `options.memory` that holds across restarts too: what was asked and not answered
+    is in `resumed` after the start, what was answered is answered from the file and not published again."""
 
     def __init__(
         self,
@@ -125,14 +131,18 @@ class KafkaClient:
             ProducerOptions(max_record_bytes=chosen.max_record_bytes, start_timeout_ms=chosen.connect_timeout_ms),
         )
         reading = ReaderOptions(fetch_max_wait_ms=chosen.fetch_max_wait_ms, start_timeout_ms=chosen.connect_timeout_ms)
+        self._bootstrap, self._reading = bootstrap, reading
         self._replies = Tail(bootstrap, reply_topic, self._take, from_beginning=False, options=reading)
         self._reply_topic = reply_topic
         self._outbox: Outbox | None = None
         self._pending: dict[Key, Pending] = {}
         self._room = asyncio.Semaphore(chosen.in_flight)
         self._answered: OrderedDict[Key, None] = OrderedDict()
+        self._memory = Memory(chosen.memory) if chosen.memory else None
         self.duplicates = 0
         """Terminals that came for an identity after its first."""
+        self.resumed: tuple[Pending, ...] = ()
+        """What this client asked before its restart and was not answered then; await them."""
 
     async def __aenter__(self) -> Self:
         await self._producer.start()
@@ -143,6 +153,8 @@ class KafkaClient:
             self._outbox = Outbox(self._producer, self._too_large)
             self._outbox.start()
             self._outbox.failed.add_done_callback(self._broker_lost)
+            if self._memory is not None:
+                await self._resume(self._memory)
         except BaseException:
             await self.close()
             raise
@@ -159,6 +171,8 @@ class KafkaClient:
         await self._producer.stop()
         for pending in list(self._pending.values()):
             self._end(pending, Unreachable(f"the client was closed before {pending.identity} was answered"))
+        if self._memory is not None:
+            self._memory.close()
 
     @property
     def room(self) -> int:
@@ -178,24 +192,64 @@ class KafkaClient:
         identity = identity_from(message)
         key = _key(identity)
         patience_ms = timeout_ms or self._options.timeout_ms
-        known = self._joined(key, message) or await self._after_room(key, message, patience_ms)
+        known = self._joined(key, message) or self._remembered(identity, message)
+        known = known or await self._after_room(key, message, patience_ms)
         if known is not None:
             return known
-        partition = home(identity.key, self._options.partitions)
+        if self._memory is not None:
+            self._memory.ask(identity, message)
+        return self._published(message, identity, parent, patience_ms)
+
+    def _published(
+        self, message: request_pb2.Request, identity: Identity, parent: Context, patience_ms: int, again: bool = False
+    ) -> Pending:
+        """`again`: it is pending already."""
+        key, partition = _key(identity), home(identity.key, self._options.partitions)
         span = self._tracer.start_span(SPAN_PUBLISH, parent, SpanKind.PRODUCER)
         if span.is_recording():
             span.set_attributes({
                 TENANT: identity.tenant, REQUEST_ID: identity.id, MESSAGING_SYSTEM: "kafka", MESSAGING_OPERATION: "send",
                 MESSAGING_DESTINATION: REQUESTS, MESSAGING_PARTITION: str(partition),
             })  # fmt: skip
-        pending = self._pending[key] = Pending(message, identity, trace_id_of(span))
-        pending.timer = asyncio.get_running_loop().call_later(patience_ms / 1000, self._expire, pending)
+        pending = self._pending[key] if again else self._expected(message, identity, trace_id_of(span), patience_ms)
         value, headers = self._encode(message), self._headers(headers_from_context(span))
         if self._signer is not None:
             headers = (*headers, *self._signer.headers(identity, value))
         record = Record(REQUESTS, key[0], value, headers, partition)
         self._box().put(((record,),), partial(_accepted, pending, span))
         return pending
+
+    def _expected(self, message: request_pb2.Request, identity: Identity, trace_id: str, patience_ms: int) -> Pending:
+        pending = self._pending[_key(identity)] = Pending(message, identity, trace_id)
+        pending.timer = asyncio.get_running_loop().call_later(patience_ms / 1000, self._expire, pending)
+        return pending
+
+    def _remembered(self, identity: Identity, message: request_pb2.Request) -> Pending | None:
+        """Answered before a restart."""
+        if self._memory is None or not self._memory.has_answer(identity):
+            return None
+        kept = self._memory.ask(identity, message)
+        assert kept is not None
+        pending = Pending(message, identity, "")
+        pending.end(decode_terminal(kept.value, kept.content_type))
+        return pending
+
+    async def _resume(self, memory: Memory) -> None:
+        """What was asked before: its terminal may have come meanwhile; else it is published again, which is harmless where
+        it is known, and right where it never arrived."""
+        earlier = list(memory.unanswered())
+        if not earlier:
+            return
+        self._room = asyncio.Semaphore(max(0, self._options.in_flight - len(earlier)))
+        patience_ms = self._options.timeout_ms
+        self.resumed = tuple(self._expected(asked, identity_from(asked), "", patience_ms) for _, asked in earlier)
+        ends = await end_offsets(self._bootstrap, self._reply_topic, self._reading)
+        since = earlier[0][0] - _CLOCKS_MS
+        async for record in read_tail(self._bootstrap, self._reply_topic, since, ends, self._reading):
+            self._take(record)
+        for pending in self.resumed:
+            if not pending.done:
+                self._published(pending.message, pending.identity, NO_CONTEXT, patience_ms, again=True)
 
     async def ask(self, asked: Asked, *, parent: Context = NO_CONTEXT, timeout_ms: int | None = None) -> Terminal:
         """Publish and await, in one."""
@@ -227,9 +281,11 @@ class KafkaClient:
         key = (record.key or b"", record.header(HEADER_REPLAY) or b"0")
         pending = self._pending.get(key)
         if pending is None:
-            self.duplicates += key in self._answered
+            self.duplicates += key in self._answered or self._was_answered(key)
             return
         kind = record.header(HEADER_CONTENT_TYPE)
+        if self._memory is not None:
+            self._memory.answered(pending.identity, Kept(record.value or b"", kind.decode() if kind else None))
         try:
             self._end(pending, decode_terminal(record.value or b"", kind.decode() if kind else None))
         except (ValueError, BadRequest) as error:
@@ -237,6 +293,12 @@ class KafkaClient:
         self._answered[key] = None
         if len(self._answered) > _REMEMBERED:
             self._answered.popitem(last=False)
+
+    def _was_answered(self, key: Key) -> bool:
+        if self._memory is None:
+            return False
+        name = key[0].decode("utf-8", "replace").removeprefix(f"{self._tenant}/")
+        return self._memory.has_answer(Identity(self._tenant, name, int(key[1])))
 
     def _end(self, pending: Pending, result: Terminal | Exception) -> None:
         if self._pending.pop(_key(pending.identity), None) is not None:
@@ -249,6 +311,8 @@ class KafkaClient:
     def _too_large(self, record: Record, error: BaseException) -> Sequence[Record]:
         for key, pending in list(self._pending.items()):
             if key[0] == record.key:
+                if self._memory is not None:
+                    self._memory.forget(pending.identity)
                 hint = f"at most {self._options.max_record_bytes} bytes"
                 reason = Reason(
                     ReasonCode.PROMPT_TOO_LARGE, f"the broker refuses the record: {error}", "messages", hint
@@ -283,3 +347,4 @@ def _accepted(pending: Pending, span: Span) -> None:
 
 def _key(identity: Identity) -> Key:
     return identity.key.encode(), b"%d" % identity.replay
+
