@@ -2,6 +2,7 @@
 
 import json
 import xml.etree.ElementTree as ElementTree
+from collections.abc import AsyncIterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -11,7 +12,9 @@ from click.testing import CliRunner, Result
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from trivium.cli import breakeven_ledger
 from trivium.cli.app import trivium
+from trivium.core.errors import TriviumError
 from trivium.core.policy import Tier
 from trivium.economy.breakeven import Range, by_price, by_volume_and_price, judge, saved, wins
 from trivium.economy.case import PUBLISHED, work
@@ -20,7 +23,10 @@ from trivium.economy.observed import MONTH_MS, Observed, Tried
 from trivium.economy.plot import picture, svg, terminal
 from trivium.economy.roads import Road, road
 from trivium.economy.scenario import parse_scenario
+from trivium.v1 import outcome_pb2, request_pb2
+from trivium.v1.records_pb2 import LedgerRecord
 
+POLICY = Path(__file__).parents[2] / "examples/support/policy.yaml"
 CASE = ("breakeven", "--example", "support-saas")
 SCENARIO = """\
 currency: AUD
@@ -51,7 +57,7 @@ def run(*words: str) -> Result:
 
 def refused(*words: str) -> str:
     error = run(*words).exception
-    assert isinstance(error, (BadFigure, click.ClickException)), error
+    assert isinstance(error, (TriviumError, click.ClickException)), error
     return str(error)
 
 
@@ -117,6 +123,7 @@ def test_every_input_of_the_case_can_be_changed(flags: tuple[str, ...], key: str
         (("breakeven", "--volume", "9", "--endpoint-fee", "8", "--api-price", "1/0"), "divides by nothing"),
         (("breakeven", "--volume", "9", "--endpoint-fee", "8", "--api-price", "1", "--plot", "a.png"), "must end in .svg"),
         (("breakeven", "--since", "1d", "--currency", "AUD"), "the ledger and the policy count in USD"),
+        (("breakeven", "--volume", "9", "--endpoint-fee", "8", "--api-price", "1", "--task", "x"), "there are no figures for 'x'"),
         (("breakeven", "--file", "nowhere.yaml"), "nowhere.yaml: cannot be read"),
         (("breakeven", "--file", "x.yaml", "--volume", "3"), "--volume and --file: the file has the figures"),
     ],
@@ -149,6 +156,9 @@ def test_a_scenario_file_with_several_task_types(tmp_path: Path) -> None:
     done = run("breakeven", "--file", str(path), "--json")
     first, second = (json.loads(line) for line in done.output.splitlines())
     assert (first["task"], first["currency"], first["break_even"]) == ("classify", "AUD", 44_898)
+    said = run("breakeven", "--file", str(path)).output
+    assert "A month at this volume" in said
+    assert "Break-even when prices change" in run("breakeven", "--file", str(path), "--task", "draft").output
     assert (second["wins"][0], second["wins"][-1]) == ([26_667, 30_000], [213_334, None])
 
 
@@ -225,6 +235,43 @@ def test_what_the_ledger_observed() -> None:
     assert seen.api == (Amount(Fraction(800), USD), "measured on 1 answers")
     assert seen.retrieval == (Amount(Fraction(70), USD), "measured on 1 answers")
     assert seen.monthly(MONTH_MS // 10) == 20
+
+
+def record(task: str, target: str, cost: int, at_ms: int, tenant: str = "acme") -> LedgerRecord:
+    attempt = outcome_pb2.Attempt(target=target, cost_micro_dollars=cost, verdict="accepted")
+    identity = request_pb2.Identity(tenant=tenant, id=str(at_ms))
+    terminal = outcome_pb2.Terminal(identity=identity, task_type=task, attempts=[attempt], all_cloud_micro_dollars=4_000)
+    return LedgerRecord(role="terminal", terminal=terminal, at_ms=at_ms)
+
+
+@pytest.fixture
+def kept(monkeypatch: pytest.MonkeyPatch) -> list[LedgerRecord]:
+    """A ledger of six days: 20 answers of the fine-tuned model, 10 each of two other roads; one hit, one stray, one of another."""
+    day = 86_400_000
+    found = [record("draft_reply", "finetuned/support", 40, i) for i in range(1, 21)]
+    found += [record("product_question", "retrieval/docs", 60, day), record("product_question", "cloud/small", 900, 6 * day + 1)] * 10
+    found += [LedgerRecord(role="terminal", terminal=outcome_pb2.Terminal(task_type="draft_reply", tier="cache"))]
+    found += [LedgerRecord(role="stray"), record("draft_reply", "cloud/small", 10**6, 5, tenant="globex")]
+
+    async def records(_kafka: object, _since: int = 0) -> AsyncIterator[LedgerRecord]:
+        for one in found:
+            yield one
+
+    monkeypatch.setattr(breakeven_ledger, "ledger_records", records)
+    return found
+
+
+def test_from_the_ledger(kept: list[LedgerRecord]) -> None:
+    words = ("breakeven", "--tenant", "acme", "--policy", str(POLICY), "--json")
+    draft, product = (json.loads(line) for line in run(*words).output.splitlines())
+    assert (draft["task"], draft["volume"], draft["endpoint"], draft["break_even"]) == ("draft_reply", 100, 350, 87_500)
+    assert (product["volume"], product["api"], product["retrieval"], product["break_even"]) == (100, 0.09, 0.006, 5_833_334)
+    said = run(*words[:-1], "--volume", "90000").output
+    assert "one like finetuned/tickets; none is in its route" in said
+    assert "The ledger covers 6 d 0 h" in said
+    assert "what the reference target takes for the same tokens" in run(*words[:-1], "--task", "draft_reply").output
+    kept.clear()
+    assert "the ledger has no request that a target was asked for" in refused(*words)
 
 
 def test_the_case_is_the_sources_table() -> None:

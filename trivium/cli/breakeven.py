@@ -8,8 +8,8 @@ import click
 
 from trivium.cli import breakeven_case
 from trivium.cli.breakeven_ledger import judged_ledger
-from trivium.cli.breakeven_tables import figures, show
-from trivium.cli.screen import json_option, kafka_option, print_json
+from trivium.cli.breakeven_tables import figures, show_all
+from trivium.cli.screen import json_option, kafka_option, print_json, print_records
 from trivium.economy import case as published
 from trivium.economy.breakeven import Verdict, judge
 from trivium.economy.case import Case
@@ -53,13 +53,15 @@ def _options(function: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--example", type=click.Choice([published.NAME]), help="Work a published case through, step by step.")
 @click.option("--file", "path", type=click.Path(path_type=Path), metavar="FILE.yaml", help="A scenario of several task types.")
 @_options
+@click.option("--task", metavar="NAME", help="Of a file or the ledger: only this task type, with every table.")
 @click.option("--since", metavar="SPAN", help="Of the ledger: only the last 30m, 2h, 7d; default everything that is kept.")
 @click.option("--tenant", help="Of the ledger: only this tenant.")
 @click.option("--policy", "policy_path", type=click.Path(path_type=Path), metavar="FILE", help="Where the endpoints' prices stand; default TRIVIUM_POLICY.")
 @click.option("--plot", "plot_path", type=click.Path(path_type=Path), metavar="FILE.svg", help="Draw the costs over the volume.")
 @kafka_option
 @json_option
-def breakeven(example: str | None, path: Path | None, policy_path: Path | None, plot_path: Path | None, as_json: bool, **given: Any) -> int:
+def breakeven(example: str | None, path: Path | None, policy_path: Path | None, plot_path: Path | None, task: str | None, as_json: bool,
+              **given: Any) -> int:  # fmt: skip
     """The monthly volume from which a fixed fine-tuned endpoint beats the API and retrieval, for each task type.
 
     From the ledger, from a scenario file, from figures given as flags, or a published case. Exit status 1 when the
@@ -75,11 +77,14 @@ def breakeven(example: str | None, path: Path | None, policy_path: Path | None, 
         else:
             breakeven_case.show(worked)
     else:
-        verdicts, notes = _verdicts(path, policy_path, given)
-        for note in notes if not as_json else ():
-            click.echo(note)
-        for verdict in verdicts:
-            print_json(figures(verdict)) if as_json else show(verdict)
+        verdicts, notes = _verdicts(path, policy_path, task, given)
+        verdicts = [verdict for verdict in verdicts if task in (None, verdict.task)]
+        if not verdicts:
+            raise BadFigure(f"--task: there are no figures for {task!r}")
+        if as_json:
+            print_records(map(figures, verdicts))
+        else:
+            show_all(verdicts, notes)
     if plot_path is not None:
         _draw(plot_path, verdicts, quiet=as_json)
     return 0 if any(verdict.against_all for verdict in verdicts) else 1
@@ -118,7 +123,9 @@ def _shares(text: str) -> tuple[int, int, int]:
     return own, looked_up, rest
 
 
-def _verdicts(path: Path | None, policy_path: Path | None, given: dict[str, Any]) -> tuple[list[Verdict], Sequence[str]]:
+def _verdicts(
+    path: Path | None, policy_path: Path | None, task: str | None, given: dict[str, Any]
+) -> tuple[list[Verdict], Sequence[str]]:
     if path is not None:
         return read_scenario(path), ()
     currency = currency_of(given.get("currency", USD), "--currency")
@@ -127,7 +134,7 @@ def _verdicts(path: Path | None, policy_path: Path | None, given: dict[str, Any]
         raise BadFigure(f"--volume: is {given['volume']}, must be at least one request a month")
     whole = {name: given.get(name, default) for name, default in (("months", 12), ("capacity", 0))}
     if given.keys() & {"since", "tenant", "kafka"} or not given.keys() & {"endpoint_fee", "api_price", "retrieval_price"} or _only_endpoint(given):
-        return judged_ledger(policy_path, given, amounts, currency, **whole)
+        return judged_ledger(policy_path, given | {"task": task}, amounts, currency, **whole)
     return [_given(given.get("volume"), amounts, currency, **whole)], ()
 
 

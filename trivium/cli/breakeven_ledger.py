@@ -44,8 +44,11 @@ def judged_ledger(
     kafka = settings(KafkaSettings, kafka=given.get("kafka"))
     policy = load(policy_path or settings(ProcessSettings).policy)
     observed = run(_observe(kafka, start, given.get("tenant")))
+    if task := given.get("task"):
+        observed = {name: one for name, one in observed.items() if name == task}
     if not observed:
-        raise NothingToCompare("the ledger has no answered request" + (" in this span" if start else "") + "; give figures by flags or --file")
+        what = f"no request of task type {task}" if task else "no request that a target was asked for"
+        raise NothingToCompare(f"the ledger has {what}{' in this span' if start else ''}; give figures by flags or --file")
     now = int(time.time() * 1000)
     first = start or min(one.first_ms for one in observed.values())
     span = max(1, (now if start else max(one.last_ms for one in observed.values())) - first)
@@ -53,10 +56,11 @@ def judged_ledger(
 
 
 async def _observe(kafka: KafkaSettings, start: int, tenant: str | None) -> dict[str, Observed]:
+    """By task type, what some target was asked for. A cache hit is paid by no road, so it is no volume of any."""
     found: dict[str, Observed] = defaultdict(Observed)
     async for record in ledger_records(kafka, start):
         terminal = record.terminal
-        if record.role == "terminal" and terminal.task_type and tenant in (None, terminal.identity.tenant):
+        if record.role == "terminal" and terminal.task_type and terminal.attempts and tenant in (None, terminal.identity.tenant):
             found[terminal.task_type].add(record.at_ms, terminal.all_cloud_micro_dollars, tried(record))
     return found
 
@@ -76,28 +80,32 @@ def _judged(
     if volume is None and span_ms < SHORT_MS:
         notes.append("A month at the pace of less than a day is a guess: --volume says it better.")
     for task, one in sorted(observed.items()):
-        route = policy.tasks[task].route if task in policy.tasks else ()
-        endpoint = _endpoint(route or policy.default_route, amounts, months, capacity)
-        others, told = _others(route or policy.default_route, one, amounts)
-        if endpoint is None or not others:
-            missing = "no fine-tuned target with a monthly price in its route (--endpoint-fee)" if endpoint is None else "no price of another road"
+        route = (policy.tasks[task].route if task in policy.tasks else ()) or policy.default_route
+        fee, whose = _fee(policy, route, amounts)
+        others, told = _others(route, one, amounts)
+        if not fee.micro or not others:
+            missing = "no fine-tuned target of the policy has a price per_month (--endpoint-fee)" if others else "no price of another road"
             notes.append(f"{task}: left out, {missing}")
             continue
-        notes.append(f"{task}: {'; '.join(told)}")
+        notes.append(f"{task}: endpoint {fee} a month ({whose}); {'; '.join(told)}")
+        endpoint = road("endpoint", fee, amounts["endpoint_price"] or nothing(USD), amounts["training"], months, capacity)
         verdicts.append(judge(task, volume or one.monthly(span_ms), endpoint, others))
     if not verdicts:
         raise NothingToCompare("\n".join(["nothing to compare:", *notes[1:]]))
     return verdicts, notes
 
 
-def _endpoint(route: Route, amounts: Amounts, months: int, capacity: int) -> Road | None:
-    """The dearest fixed target of the route, whole: as if it served this task type alone. Its token prices are another way of
-    saying the same money, so they are left out unless a flag gives one."""
+def _fee(policy: Policy, route: Route, amounts: Amounts) -> tuple[Amount, str]:
+    """What an endpoint costs a month, whole, as if it served this task type alone: that of the route, else one like the
+    policy's dearest. Its token prices are another way of saying the same money, so they are left out unless a flag gives one."""
+    if amounts["endpoint_fee"] is not None:
+        return amounts["endpoint_fee"], "as given"
     own = [leg.target for leg in route if leg.target.tier is Tier.FINETUNED]
-    fee = amounts["endpoint_fee"] or max((_monthly(target) for target in own), key=lambda a: a.micro, default=nothing(USD))
-    if not fee.micro and not amounts["endpoint_fee"]:
-        return None
-    return road("endpoint", fee, amounts["endpoint_price"] or nothing(USD), amounts["training"], months, capacity)
+    every = [target for target in policy.targets.values() if target.tier is Tier.FINETUNED]
+    dear = max(own or every, key=lambda target: target.prices.fixed_per_month, default=None)
+    if dear is None:
+        return nothing(USD), ""
+    return _monthly(dear), f"{dear.name}" if own else f"one like {dear.name}; none is in its route"
 
 
 def _others(route: Route, one: Observed, amounts: Amounts) -> tuple[list[Road], list[str]]:
@@ -122,6 +130,8 @@ def _monthly(target: Target) -> Amount:
 
 
 def _span(ms: int) -> str:
+    if ms < 60_000:
+        return f"{ms // 1000} s"
     minutes = ms // 60_000
     if ms >= MONTH_MS:
         return f"{ms // 86_400_000} days"

@@ -13,6 +13,25 @@ from trivium.economy.plot import picture, terminal
 SHOWN_RANGES = 3
 
 
+def show_all(verdicts: Sequence[Verdict], notes: Sequence[str]) -> None:
+    """One task type in full, several in a table."""
+    for note in notes:
+        click.echo(note)
+    if len(verdicts) == 1:
+        show(verdicts[0])
+        return
+    names = list(dict.fromkeys(other.name for verdict in verdicts for other in verdict.others))
+    rows = [_row(verdict, names) for verdict in sorted(verdicts, key=lambda v: -v.saved.micro)]
+    print_table("A month at this volume", ["task type", "requests", "endpoint", *names, "break-even", "endpoint saves"], rows)
+    click.echo("--task NAME shows one of them with its sensitivity and picture")
+
+
+def _row(verdict: Verdict, names: Sequence[str]) -> tuple[object, ...]:
+    costs = {other.name: str(other.cost(verdict.volume)) for other in verdict.others}
+    return (verdict.task, verdict.volume, str(verdict.endpoint.cost(verdict.volume)), *(costs.get(name, "-") for name in names),
+            _volume(verdict.break_even), str(verdict.saved))  # fmt: skip
+
+
 def show(verdict: Verdict) -> None:
     """One task type: what each road costs, where the endpoint wins, how that moves, and the picture."""
     volume, endpoint = verdict.volume, verdict.endpoint

@@ -1,10 +1,11 @@
 """How sure a share is: Wilson's interval, Newcombe's for two shares of the same questions, the bootstrap for tokens."""
 
 import math
-import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
+
+import numpy as np
 
 TWO_SIDED: Final = 1.959964
 """Normal quantile of a 95 % interval."""
@@ -76,17 +77,14 @@ def fewest(margin: float) -> int:
 
 def saved_share(before: Sequence[int], after: Sequence[int], seed: int, rounds: int = ROUNDS) -> Interval:
     """1 - sum(after)/sum(before), with a paired bootstrap over the questions; the same seed, the same interval."""
-    draw, n = random.Random(seed), len(before)
-    value = _saved(before, after, range(n))
-    drawn = sorted(_saved(before, after, draw.choices(range(n), k=n)) for _ in range(rounds if n else 0))
-    if not drawn:
-        return Interval(value, 0.0, 0.0)
-    return Interval(value, drawn[int(0.025 * (rounds - 1))], drawn[math.ceil(0.975 * (rounds - 1))])
-
-
-def _saved(before: Sequence[int], after: Sequence[int], at: Sequence[int]) -> float:
-    total = sum(before[i] for i in at)
-    return 1 - sum(after[i] for i in at) / total if total else 0.0
+    if not sum(before):
+        return Interval(0.0, 0.0, 0.0)
+    old, new = np.asarray(before, dtype=np.float64), np.asarray(after, dtype=np.float64)
+    drawn = np.random.default_rng(seed).integers(0, len(old), (rounds, len(old)))
+    totals = old[drawn].sum(axis=1)
+    shares = 1 - new[drawn].sum(axis=1) / np.where(totals, totals, np.inf)
+    low, high = np.quantile(shares, (0.025, 0.975))
+    return Interval(1 - sum(after) / sum(before), float(low), float(high))
 
 
 def _alike(pairs: Pairs) -> float:
