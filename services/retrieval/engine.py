@@ -8,6 +8,7 @@ from typing import Final
 from opentelemetry.trace import NoOpTracer, SpanKind, Tracer
 
 from services.retrieval.grounding import checked, grounded_work, not_found
+from services.retrieval.trimming import trimmed
 from trivium.core.errors import BadRequest, VendorFault
 from trivium.core.outcome import Answer, Fault, FaultKind, Outcome, Usage
 from trivium.core.policy import Tier
@@ -81,6 +82,8 @@ class Engine:
                         task.passages, task.context_budget_tokens, task.relevance_cut,
                     )  # fmt: skip
                 span.set_attribute(PASSAGES, len(found.passages))
+                if task.sentence_cut:
+                    found = replace(found, passages=trimmed(request.question, found.passages, task.sentence_cut))
         except TimeoutError:
             raise _Stop(FaultKind.OVERDUE, "the deadline passed during the search for passages") from None
         return found

@@ -18,7 +18,7 @@ from trivium.core.errors import TriviumError
 from trivium.core.policy import Tier
 from trivium.economy.breakeven import Range, by_price, by_volume_and_price, judge, saved, wins
 from trivium.economy.case import PUBLISHED, work
-from trivium.economy.money import USD, Amount, BadFigure, MixedCurrencies, nothing, read_amount, total
+from trivium.economy.money import USD, Amount, MixedCurrencies, nothing, read_amount, total
 from trivium.economy.observed import MONTH_MS, Observed, Tried
 from trivium.economy.plot import picture, svg, terminal
 from trivium.economy.roads import Road, road

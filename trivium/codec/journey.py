@@ -108,6 +108,7 @@ def _spec_from(wire: bytes) -> TaskSpec:
         relevance_cut=m.relevance_cut,
         slots=m.slots,
         examples=tuple(Example(e.input, e.output) for e in m.examples),
+        sentence_cut=m.sentence_cut,
     )
 
 
@@ -125,6 +126,7 @@ def _spec_to(s: TaskSpec) -> pb.TaskSpec:
         relevance_cut=s.relevance_cut,
         slots=s.slots,
         examples=[pb.Example(input=e.input, output=e.output) for e in s.examples],
+        sentence_cut=s.sentence_cut,
     )
 
 

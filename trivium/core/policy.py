@@ -108,6 +108,8 @@ class TaskSpec:
     slots: int = 8
     """Calls at once in one instance of a tier; idle ones are lent."""
     examples: tuple[Example, ...] = ()
+    sentence_cut: float = 0.0
+    """Of each passage only sentences at least so relevant, the best one being 1; 0: whole passages."""
 
 
 @dataclass(frozen=True, slots=True)

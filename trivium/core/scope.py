@@ -42,6 +42,7 @@ def shape_of(spec: TaskSpec, route: Route) -> str:
         (spec.corpus, spec.search_documents, spec.passages, spec.context_budget_tokens, spec.relevance_cut),
         [_writers(leg.target) for leg in route],
         *([examples] if examples else []),
+        *([spec.sentence_cut] if spec.sentence_cut else []),
     ))  # fmt: skip
 
 

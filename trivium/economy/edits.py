@@ -12,6 +12,7 @@ from trivium.core.request import Output, OutputKind
 from trivium.economy.questions import Question
 
 CUTS: Final = (0.30, 0.35, 0.40, 0.45, 0.50, 0.60)
+SENTENCE_CUTS: Final = (0.2, 0.35, 0.5, 0.65, 0.8)
 PARTS: Final = ((3, 4), (1, 2), (1, 3), (1, 4))
 LEAST_BUDGET: Final = 32
 SHOWN: Final = 48
@@ -47,6 +48,8 @@ def ladders(spec: TaskSpec, target: Target, keep: Sequence[str], structured: Out
         found.append(_together("all other instructions", [_instruction(unit) for unit in droppable], _without(droppable)))
     if searches(spec, target):
         found.extend(_context(spec))
+    if target.tier is Tier.RETRIEVAL:
+        found.append(Ladder(tuple(Edit(f"sentence_cut {cut:g}", _sentences_at(cut)) for cut in SENTENCE_CUTS if cut > spec.sentence_cut)))
     if structured is not None and structured != spec.output:
         found.append(Ladder((Edit("structured output", lambda s: replace(s, output=structured)),)))
     return found
@@ -97,7 +100,7 @@ def _lines(system: str) -> tuple[list[str], list[str]]:
 def changed(before: TaskSpec, after: TaskSpec) -> dict[str, object]:
     """The policy's keys whose values differ, as they are written there."""
     found: dict[str, object] = {}
-    for key in ("system", "passages", "context_budget_tokens", "relevance_cut"):
+    for key in ("system", "passages", "context_budget_tokens", "relevance_cut", "sentence_cut"):
         if getattr(before, key) != getattr(after, key):
             found[key] = getattr(after, key)
     if before.examples != after.examples:
@@ -121,6 +124,10 @@ def _context(spec: TaskSpec) -> list[Ladder]:
 
 def _cut_at(cut: float) -> Callable[[TaskSpec], TaskSpec]:
     return lambda spec: replace(spec, relevance_cut=cut)
+
+
+def _sentences_at(cut: float) -> Callable[[TaskSpec], TaskSpec]:
+    return lambda spec: replace(spec, sentence_cut=cut)
 
 
 def _most_passages(count: int) -> Callable[[TaskSpec], TaskSpec]:

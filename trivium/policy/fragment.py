@@ -14,7 +14,7 @@ from trivium.core.errors import BadPolicy
 from trivium.core.near import hint, quoted
 from trivium.policy.section import Report, Section, as_section
 
-KEYS: Final = ("system", "examples", "output", "passages", "context_budget_tokens", "relevance_cut", "max_output_tokens")
+KEYS: Final = ("system", "examples", "output", "passages", "context_budget_tokens", "relevance_cut", "sentence_cut", "max_output_tokens")
 
 
 def overlaid(root: Section, fragment: Section) -> Section:

@@ -80,6 +80,7 @@ def read_spec(name: str, section: Section) -> TaskSpec:
         relevance_cut=section.number("relevance_cut", 0, 1) or 0.0,
         slots=section.whole("slots", 8, least=1, most=1024),
         examples=_examples(section),
+        sentence_cut=section.number("sentence_cut", 0, 1) or 0.0,
     )
 
 

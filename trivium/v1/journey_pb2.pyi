@@ -55,7 +55,7 @@ class Target(_message.Message):
     def __init__(self, name: _Optional[str] = ..., tier: _Optional[str] = ..., model: _Optional[str] = ..., adapter: _Optional[str] = ..., prices: _Optional[_Union[Prices, _Mapping]] = ..., context_window: _Optional[int] = ..., max_output_tokens: _Optional[int] = ..., formats: _Optional[_Iterable[str]] = ..., tools: _Optional[bool] = ..., generator: _Optional[_Union[Target, _Mapping]] = ..., on_ambiguous: _Optional[str] = ..., streams: _Optional[bool] = ...) -> None: ...
 
 class TaskSpec(_message.Message):
-    __slots__ = ("name", "system", "output", "max_output_tokens", "temperature", "corpus", "search_documents", "passages", "context_budget_tokens", "relevance_cut", "slots", "examples")
+    __slots__ = ("name", "system", "output", "max_output_tokens", "temperature", "corpus", "search_documents", "passages", "context_budget_tokens", "relevance_cut", "slots", "examples", "sentence_cut")
     NAME_FIELD_NUMBER: _ClassVar[int]
     SYSTEM_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_FIELD_NUMBER: _ClassVar[int]
@@ -68,6 +68,7 @@ class TaskSpec(_message.Message):
     RELEVANCE_CUT_FIELD_NUMBER: _ClassVar[int]
     SLOTS_FIELD_NUMBER: _ClassVar[int]
     EXAMPLES_FIELD_NUMBER: _ClassVar[int]
+    SENTENCE_CUT_FIELD_NUMBER: _ClassVar[int]
     name: str
     system: str
     output: _request_pb2.Output
@@ -80,7 +81,8 @@ class TaskSpec(_message.Message):
     relevance_cut: float
     slots: int
     examples: _containers.RepeatedCompositeFieldContainer[Example]
-    def __init__(self, name: _Optional[str] = ..., system: _Optional[str] = ..., output: _Optional[_Union[_request_pb2.Output, _Mapping]] = ..., max_output_tokens: _Optional[int] = ..., temperature: _Optional[float] = ..., corpus: _Optional[str] = ..., search_documents: _Optional[bool] = ..., passages: _Optional[int] = ..., context_budget_tokens: _Optional[int] = ..., relevance_cut: _Optional[float] = ..., slots: _Optional[int] = ..., examples: _Optional[_Iterable[_Union[Example, _Mapping]]] = ...) -> None: ...
+    sentence_cut: float
+    def __init__(self, name: _Optional[str] = ..., system: _Optional[str] = ..., output: _Optional[_Union[_request_pb2.Output, _Mapping]] = ..., max_output_tokens: _Optional[int] = ..., temperature: _Optional[float] = ..., corpus: _Optional[str] = ..., search_documents: _Optional[bool] = ..., passages: _Optional[int] = ..., context_budget_tokens: _Optional[int] = ..., relevance_cut: _Optional[float] = ..., slots: _Optional[int] = ..., examples: _Optional[_Iterable[_Union[Example, _Mapping]]] = ..., sentence_cut: _Optional[float] = ...) -> None: ...
 
 class Example(_message.Message):
     __slots__ = ("input", "output")
