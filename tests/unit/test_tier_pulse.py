@@ -22,9 +22,10 @@ def pulse(
     draining: bool = False,
     wait_ms: int = 0,
     p95_ms: int = 0,
+    left: bool = False,
 ) -> None:
     target = records_pb2.TargetPulse(target="cloud/small", breaker=breaker, queue_wait_ms=wait_ms, p95_ms=p95_ms)
-    message = records_pb2.Pulse(instance=instance, service="cloud", targets=[target], draining=draining)
+    message = records_pb2.Pulse(instance=instance, service="cloud", targets=[target], draining=draining, left=left)
     view.take(Delivered("trivium.pulse", 0, 0, at_ms, instance.encode(), message.SerializeToString(), ()))
 
 
@@ -51,12 +52,23 @@ def test_a_target_is_up_when_an_instance_can_call_it(breakers: list[str], health
     assert seen.facts(NOW)["cloud/small"].health is health
 
 
-def test_a_tier_whose_instances_are_all_silent_or_leaving_is_silent() -> None:
+def test_a_tier_whose_instances_all_finish_what_they_have_is_leaving_until_the_last_has_left() -> None:
+    seen = view()
+    pulse(seen, "cloud-1", draining=True)
+    assert seen.facts(NOW)["cloud/small"].health is Health.LEAVING
+    assert seen.facts(NOW + 150)["cloud/frontier"].health is Health.LEAVING
+    pulse(seen, "cloud-1", draining=True, left=True)
+    assert seen.facts(NOW + 300)["cloud/small"].health is Health.SILENT
+    pulse(seen, "cloud-2")
+    assert seen.facts(NOW + 450)["cloud/small"].health is Health.UP
+
+
+def test_a_tier_whose_instances_are_all_silent_or_have_left_is_silent() -> None:
     seen = view()
     pulse(seen, "cloud-1")
     pulse(seen, "cloud-2")
     assert seen.facts(NOW + 9_999)["cloud/small"].health is Health.UP
-    pulse(seen, "cloud-2", at_ms=NOW + 9_000, draining=True)
+    pulse(seen, "cloud-2", at_ms=NOW + 9_000, draining=True, left=True)
     later = seen.facts(NOW + 10_200)
     assert later["cloud/small"].health is Health.SILENT
     assert later["cloud/frontier"].health is Health.SILENT

@@ -6,6 +6,7 @@ it) and capability. For now: health, money, load, feasibility. Unknown is not il
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Final
 
 from trivium.core.decision import Forbidden, ForbiddenBy
 from trivium.core.policy import Leg, Policy, Route, Target, TaskSpec, Tier
@@ -18,6 +19,11 @@ from trivium.core.slip import Facts, Health, TargetFacts
 from trivium.core.trail import Trail
 
 HEALTHY = TargetFacts()
+ILL: Final = {
+    Health.OPEN: "its breaker is open",
+    Health.LEAVING: "its instances are leaving",
+    Health.SILENT: "no pulse of it is seen",
+}
 
 
 @quick
@@ -164,7 +170,7 @@ def _ill(target: Target, facts: Facts) -> str:
     for needed in _parts(target):
         health = facts.targets.get(needed.name, HEALTHY).health
         if health is not Health.UP:
-            what = "its breaker is open" if health is Health.OPEN else "no pulse of it is seen"
+            what = ILL[health]
             return what if needed is target else f"its generator {needed.name}: {what}"
     return ""
 

@@ -118,8 +118,10 @@ class Health(Enum):
     UP = "up"
     OPEN = "open"
     """Its breaker is open."""
+    LEAVING = "leaving"
+    """All its instances take nothing more, and finish what they have: what was given to them may still come back."""
     SILENT = "silent"
-    """No pulse for a session timeout."""
+    """No pulse for a session timeout, or all have left."""
 
 
 @quick

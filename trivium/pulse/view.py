@@ -15,6 +15,7 @@ _RECOMPUTE_MS: Final = 100
 _EARLIER_MS: Final = 10_000
 _FORGET_MS: Final = 3_600_000
 _UP: Final = TargetFacts()
+_LEAVING: Final = TargetFacts(Health.LEAVING)
 _SILENT: Final = TargetFacts(Health.SILENT)
 
 
@@ -90,23 +91,31 @@ class PulseView:
         """The instances that live."""
         return {name: pulse for name, (at_ms, pulse) in self._pulses.items() if self._lives(at_ms, pulse, now_ms)}
 
+    def _is_there(self, at_ms: int, pulse: records_pb2.Pulse, now_ms: int) -> bool:
+        return not pulse.left and now_ms - at_ms < self._session_timeout_ms
+
     def _lives(self, at_ms: int, pulse: records_pb2.Pulse, now_ms: int) -> bool:
-        return not pulse.draining and now_ms - at_ms < self._session_timeout_ms
+        return not pulse.draining and self._is_there(at_ms, pulse, now_ms)
 
     def _compute(self, now_ms: int) -> Facts:
         for name in [name for name, (at_ms, _) in self._pulses.items() if now_ms - at_ms > _FORGET_MS]:
             del self._pulses[name]
         seen: dict[str, list[records_pb2.TargetPulse]] = {}
         living: set[str] = set()
+        leaving: set[str] = set()
         services: set[str] = set()
         for at_ms, pulse in self._pulses.values():
             services.add(pulse.service)
             lives = self._lives(at_ms, pulse, now_ms)
             if lives:
                 living.add(pulse.service)
+            elif self._is_there(at_ms, pulse, now_ms):
+                leaving.add(pulse.service)
             for target in pulse.targets:
                 seen.setdefault(target.target, []).extend([target] if lives else ())
-        tiers = {service: _UP if service in living else _SILENT for service in services}
+        tiers = {
+            service: _UP if service in living else _LEAVING if service in leaving else _SILENT for service in services
+        }
         targets = {name: _combined(name, reports, tiers) for name, reports in seen.items()}
         return Facts(targets, tiers)
 

@@ -25,7 +25,7 @@ TakePulse = Callable[[], records_pb2.Pulse]
 
 
 class PulseWriter:
-    """Writes `take()` to trivium.pulse (key: the instance) every second, and a last one that says draining."""
+    """Writes `take()` to trivium.pulse (key: the instance) every second, and a last one that says that it has left."""
 
     def __init__(self, producer: Producer, take: TakePulse) -> None:
         self._producer = producer
@@ -50,16 +50,17 @@ class PulseWriter:
         if task is not None:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-            await self._send(draining=True)
+            await self._send(left=True)
 
     async def _beat(self) -> None:
         while True:
-            await self._send(draining=False)
+            await self._send(left=False)
             await asyncio.sleep(_EVERY_S)
 
-    async def _send(self, draining: bool) -> None:
+    async def _send(self, left: bool) -> None:
         pulse = self._take()
-        pulse.draining = pulse.draining or draining
+        pulse.left = left
+        pulse.draining = pulse.draining or left
         record = Record(topics.PULSE, pulse.instance.encode(), pulse.SerializeToString(), _HEADERS, 0)
         try:
             await self._producer.publish(record, _PATIENCE_MS)

@@ -22,6 +22,7 @@ class Job:
     __slots__ = (
         "aside",
         "asked_ms",
+        "begun",
         "begun_ms",
         "call",
         "claims",
@@ -50,6 +51,8 @@ class Job:
         """Which start of this attempt it is; 0 until `started` is written."""
         self.begun_ms = 0
         """When `started` was written."""
+        self.begun = False
+        """A start or an outcome of it was written, or is about to be."""
         self.aside: Record | None = None
         """The dead letter that goes with its outcome."""
         self.start: Ticket | None = None

@@ -77,6 +77,7 @@ class Worker:
         self._granted: deque[Job] = deque()
         self._idle: deque[asyncio.Future[None]] = deque()
         self._runners: list[asyncio.Task[None]] = []
+        self._empty: asyncio.Future[None] | None = None
         self._consumer = GroupConsumer(
             options.bootstrap,
             f"trivium-{caller.tier.value}",
@@ -118,11 +119,23 @@ class Worker:
             raise
 
     async def stop(self, drain_ms: int) -> None:
-        """Take nothing more, finish what is in hand within `drain_ms`, leave the group."""
-        if not await self._consumer.drain(drain_ms):
+        """Take nothing more, finish what was started within `drain_ms`, leave the group. What only waits is left to whoever
+        gets its partition: a start that could not be called in time would look like a call."""
+        await self._consumer.drain(0)
+        for job in [job for job in self._open.values() if not job.begun]:
+            self._hand_back(job)
+        if not await self._emptied(drain_ms):
             _LOG.warning("%d attempts are given up; they come again", len(self._open))
         await self._stop_runners()
         await self._consumer.stop()
+
+    async def _emptied(self, timeout_ms: int) -> bool:
+        """Wait until nothing is in hand; False after the timeout."""
+        self._empty = asyncio.get_running_loop().create_future()
+        if not self._open:
+            return True
+        done, _ = await asyncio.wait((self._empty,), timeout=timeout_ms / 1000)
+        return bool(done)
 
     async def _stop_runners(self) -> None:
         runners, self._runners = self._runners, []
@@ -212,6 +225,7 @@ class Worker:
             elif (late := self._caller.late(job.work)) is not None:
                 self._finish(job, late)
             else:
+                job.begun = True
                 self._open_span(job)
                 job.execution = starts + 1
                 self._memory.start(job.key, job.execution)
@@ -296,6 +310,7 @@ class Worker:
 
     def _finish(self, job: Job, outcome: Outcome, counted: bool = False) -> None:
         """Write the outcome, then `settled` when a start was written, then acknowledge."""
+        job.begun = True
         self._leave(job)
         if not counted:
             self._caller.metrics.attempt(outcome)
@@ -313,7 +328,7 @@ class Worker:
     def _done(self, job: Job) -> None:
         job.span.end()
         self._memory.settle(job.key, now_ms())
-        self._open.pop(job.key, None)
+        self._forget(job)
         for claim in job.claims:
             claim.ack()
 
@@ -321,7 +336,22 @@ class Worker:
         """Another worker has its partition now."""
         self._leave(job)
         job.span.end()
+        self._forget(job)
+
+    def _hand_back(self, job: Job) -> None:
+        """Not begun, and not acknowledged: it comes again."""
+        self._unqueue(job)
+        if job.start is not None:
+            self._starts.withdraw(job.start)
+        if job.call is not None:
+            self._caller.slots.withdraw(job.call)
+        job.start = job.call = None
+        self._forget(job)
+
+    def _forget(self, job: Job) -> None:
         self._open.pop(job.key, None)
+        if not self._open and self._empty is not None and not self._empty.done():
+            self._empty.set_result(None)
 
     def _broken(self, job: Job, error: Exception) -> None:
         _LOG.error("%s: the worker failed", job.work.request.identity, exc_info=error)

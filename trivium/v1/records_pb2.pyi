@@ -226,7 +226,7 @@ class DocumentRecord(_message.Message):
     def __init__(self, tenant: _Optional[str] = ..., corpus: _Optional[str] = ..., document: _Optional[str] = ..., version: _Optional[str] = ..., state: _Optional[str] = ..., passages: _Optional[int] = ..., epoch: _Optional[int] = ..., at_ms: _Optional[int] = ..., new_passages: _Optional[_Iterable[bytes]] = ..., fingerprint: _Optional[str] = ...) -> None: ...
 
 class Pulse(_message.Message):
-    __slots__ = ("instance", "service", "at_ms", "policy_revision", "targets", "in_flight", "slots", "draining")
+    __slots__ = ("instance", "service", "at_ms", "policy_revision", "targets", "in_flight", "slots", "draining", "left")
     INSTANCE_FIELD_NUMBER: _ClassVar[int]
     SERVICE_FIELD_NUMBER: _ClassVar[int]
     AT_MS_FIELD_NUMBER: _ClassVar[int]
@@ -235,6 +235,7 @@ class Pulse(_message.Message):
     IN_FLIGHT_FIELD_NUMBER: _ClassVar[int]
     SLOTS_FIELD_NUMBER: _ClassVar[int]
     DRAINING_FIELD_NUMBER: _ClassVar[int]
+    LEFT_FIELD_NUMBER: _ClassVar[int]
     instance: str
     service: str
     at_ms: int
@@ -243,7 +244,8 @@ class Pulse(_message.Message):
     in_flight: int
     slots: int
     draining: bool
-    def __init__(self, instance: _Optional[str] = ..., service: _Optional[str] = ..., at_ms: _Optional[int] = ..., policy_revision: _Optional[int] = ..., targets: _Optional[_Iterable[_Union[TargetPulse, _Mapping]]] = ..., in_flight: _Optional[int] = ..., slots: _Optional[int] = ..., draining: _Optional[bool] = ...) -> None: ...
+    left: bool
+    def __init__(self, instance: _Optional[str] = ..., service: _Optional[str] = ..., at_ms: _Optional[int] = ..., policy_revision: _Optional[int] = ..., targets: _Optional[_Iterable[_Union[TargetPulse, _Mapping]]] = ..., in_flight: _Optional[int] = ..., slots: _Optional[int] = ..., draining: _Optional[bool] = ..., left: _Optional[bool] = ...) -> None: ...
 
 class TargetPulse(_message.Message):
     __slots__ = ("target", "breaker", "queue_wait_ms", "p50_ms", "p95_ms", "in_flight")
