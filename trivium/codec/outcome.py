@@ -1,6 +1,7 @@
 """Outcomes, attempts and terminals."""
 
 from google.protobuf import json_format
+from google.protobuf.message import DecodeError
 
 from trivium.codec.cloudevents import STRUCTURED, data_is_protobuf, disclose, enclose
 from trivium.codec.request import identity_from, identity_to, tool_call_from, tool_call_to
@@ -307,9 +308,12 @@ def encode_terminal(terminal: Terminal, kind: ContentType) -> bytes:
 
 
 def decode_terminal(value: bytes, content_type: str | None) -> Terminal:
-    """What a client reads from a reply topic."""
+    """What a client reads from a reply topic. Raises ValueError or BadRequest when it is no terminal."""
     if content_type and "json" in content_type:
         value, content_type = disclose(value, content_type)
-    if content_type and "json" in content_type:
-        return terminal_from(json_format.Parse(value, pb.Terminal(), ignore_unknown_fields=True))
-    return terminal_from(pb.Terminal.FromString(value))
+    try:
+        if content_type and "json" in content_type:
+            return terminal_from(json_format.Parse(value, pb.Terminal(), ignore_unknown_fields=True))
+        return terminal_from(pb.Terminal.FromString(value))
+    except (DecodeError, json_format.ParseError, RecursionError) as error:
+        raise ValueError(f"{len(value)} bytes that are no trivium.v1.Terminal: {str(error)[:200]}") from None
