@@ -75,10 +75,11 @@ def _attempts(begun: list[AttemptRecord]) -> set[tuple[object, ...]]:
 
 
 def ambiguous(evidence: Evidence) -> int:
-    """Starts that were found unsettled by whoever took the work over: called again, or given up by the policy."""
-    again = sum(record.state == "started" and record.execution > 1 for record in evidence.attempts)
+    """Starts beyond the first of their attempt, whoever wrote them; and attempts that the policy gave up instead. What is paid twice
+    is among them: each call has its start."""
+    starts = Counter((record.key, record.attempt, record.tier) for record in evidence.attempts if record.state == "started" and record.door == "kafka")
     given_up = {(one.key, one.attempt) for one in evidence.outcomes if one.fault in ("ambiguous", "started_too_often")}
-    return again + len(given_up)
+    return sum(count - 1 for count in starts.values()) + len(given_up)
 
 
 def settled_match_outcomes(evidence: Evidence) -> Verdict:
