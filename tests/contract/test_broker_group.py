@@ -9,8 +9,8 @@ from aiokafka.errors import NoOffsetForPartitionError
 
 from infra.broker import EmbeddedBroker
 from trivium.core.errors import Unreachable
-from trivium.kafka.claim import Claim, GroupOptions
-from trivium.kafka.group import GroupConsumer, Partition
+from trivium.kafka.claim import Claim, GroupOptions, Partition
+from trivium.kafka.group import GroupConsumer
 from trivium.kafka.producer import Producer
 from trivium.kafka.record import Record
 

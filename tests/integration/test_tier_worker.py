@@ -187,6 +187,25 @@ async def test_texts_are_in_spans_when_asked_for(mesh: Mesh) -> None:
     assert said[COMPLETION]
 
 
+async def test_before_partitions_go_what_was_begun_is_finished_and_nothing_is_begun(mesh: Mesh) -> None:
+    """Else whoever gets them finds a start without an end, and pays for it again."""
+    parrot = Parrot(asyncio.Event())
+    async with worker(mesh, parrot, slots=1) as running:
+        for name in ("first", "second"):
+            await mesh.publish(record(work(name, target=replace(SMALL, on_ambiguous=OnAmbiguous.FAIL))))
+        await mesh.attempts(1)
+        member = running._consumer
+        ours = list(member._lanes)
+        going = asyncio.create_task(member._revoked())
+        assert parrot.wait is not None
+        parrot.wait.set()
+        await going
+        assert [(one.identity.id, one.state) for one in await mesh.attempts(2)] == [("first", "started"), ("first", "settled")]
+        assert parrot.calls == ["first"]
+        member._assigned(ours)
+        assert [outcome.outcome.identity.id for _, outcome in await mesh.outcomes(2)] == ["first", "second"]
+
+
 async def test_work_comes_back_as_an_outcome_in_the_home_partition(mesh: Mesh) -> None:
     message = work("one")
     await mesh.publish(record(message))

@@ -1,15 +1,41 @@
 """What a group member works on: one claim a record, one lane a partition, and the options of the member."""
 
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from aiokafka import TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from trivium.core.errors import BadSetting
 from trivium.crash import Crash
 from trivium.kafka.floor import Floor
 from trivium.kafka.record import Delivered
 from trivium.settings import KafkaSettings
+
+Partition = tuple[str, int]
+"""Topic and partition number."""
+
+OnClaim = Callable[["Claim"], None]
+OnAssigned = Callable[[Mapping[Partition, int]], Awaitable[None]]
+OnLost = Callable[[Sequence[Partition]], None]
+OnRevoke = Callable[[], Awaitable[None]]
+OnSettled = Callable[[], None]
+
+
+async def nothing_to_prepare(_starts: Mapping[Partition, int]) -> None:
+    """For members that need not be told."""
+
+
+def nothing_to_drop(_partitions: Sequence[Partition]) -> None:
+    """For members that need not be told."""
+
+
+async def nothing_to_finish() -> None:
+    """For members that need not be told."""
+
+
+def nothing_to_resume() -> None:
+    """For members that need not be told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +59,8 @@ class GroupOptions:
     start_timeout_ms: int = 8_000
     commit_timeout_ms: int = 3_000
     stop_timeout_ms: int = 5_000
+    revoke_wait_ms: int = 2_000
+    """How long a rebalance may wait for what is in hand: everybody else of the group waits as long."""
     crash: Crash | None = None
 
 
@@ -98,3 +126,11 @@ class Claim:
         lane = self._lane
         if lane.floor.acked(self.record.offset):
             lane.owner.on_acked(lane)
+
+
+async def reading_begins(consumer: AIOKafkaConsumer, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]:
+    """Where reading goes on in each: the committed offset, or the oldest record when there is none."""
+    found = {partition: await consumer.committed(partition) for partition in partitions}
+    without = [partition for partition, offset in found.items() if offset is None]
+    first = await consumer.beginning_offsets(without) if without else {}
+    return {partition: first[partition] if offset is None else offset for partition, offset in found.items()}

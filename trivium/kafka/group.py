@@ -11,7 +11,7 @@ will be done again there, and acknowledging them does nothing.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from typing import Final, Self
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
@@ -24,7 +24,22 @@ from aiokafka.errors import (
 )
 
 from trivium.crash import Point, pass_by
-from trivium.kafka.claim import Claim, GroupOptions, Lane
+from trivium.kafka.claim import (
+    Claim,
+    GroupOptions,
+    Lane,
+    OnAssigned,
+    OnClaim,
+    OnLost,
+    OnRevoke,
+    OnSettled,
+    Partition,
+    nothing_to_drop,
+    nothing_to_finish,
+    nothing_to_prepare,
+    nothing_to_resume,
+    reading_begins,
+)
 from trivium.kafka.floor import Floor
 from trivium.kafka.guard import guard
 from trivium.kafka.reader import delivered
@@ -36,21 +51,6 @@ _POLL_MS: Final = 200
 _RETRY_S: Final = 0.1
 _GONE: Final = (KafkaError, OSError, TimeoutError)
 
-Partition = tuple[str, int]
-"""Topic and partition number."""
-
-
-OnClaim = Callable[[Claim], None]
-OnAssigned = Callable[[Mapping[Partition, int]], Awaitable[None]]
-OnLost = Callable[[Sequence[Partition]], None]
-
-
-async def _nothing_to_prepare(_starts: Mapping[Partition, int]) -> None:
-    return
-
-
-def _nothing_to_drop(_partitions: Sequence[Partition]) -> None:
-    return
 
 
 class GroupConsumer:
@@ -63,12 +63,15 @@ class GroupConsumer:
         topics: Sequence[str],
         on_claim: OnClaim,
         options: GroupOptions | None = None,
-        on_assigned: OnAssigned = _nothing_to_prepare,
-        on_lost: OnLost = _nothing_to_drop,
+        on_assigned: OnAssigned = nothing_to_prepare,
+        on_lost: OnLost = nothing_to_drop,
+        on_revoke: OnRevoke = nothing_to_finish,
+        on_settled: OnSettled = nothing_to_resume,
     ) -> None:
         """`on_claim`: called in the event loop, quick, must not raise. `on_assigned`: awaited with the partitions
         that are new to this member and the offsets that reading begins at, before any of their records come;
-        heartbeats go on meanwhile. `on_lost`: the partitions whose claims are lost.
+        heartbeats go on meanwhile. `on_lost`: the partitions whose claims are lost. `on_revoke`: awaited for `revoke_wait_ms`
+        at most before partitions are given up; what is acknowledged by then is committed. `on_settled`: it is known what is lost.
         """
         self._bootstrap = bootstrap
         self._group = group
@@ -76,6 +79,8 @@ class GroupConsumer:
         self._on_claim = on_claim
         self._on_assigned = on_assigned
         self._on_lost = on_lost
+        self._on_revoke = on_revoke
+        self._on_settled = on_settled
         self._options = options or GroupOptions()
         self._lanes: dict[TopicPartition, Lane] = {}
         self._held_back: dict[TopicPartition, Lane] = {}
@@ -284,7 +289,7 @@ class GroupConsumer:
         epoch, fresh = self._epoch, set(self._fresh)
         try:
             async with asyncio.timeout(self._options.request_timeout_ms / 1000):
-                starts = await _committed(consumer, fresh)
+                starts = await reading_begins(consumer, fresh)
         except _GONE as error:
             if epoch == self._epoch:
                 _LOG.warning("group %s: offsets cannot be read yet: %r", self._group, error)
@@ -297,6 +302,7 @@ class GroupConsumer:
             await self._on_assigned(new)
         if epoch == self._epoch:
             self._fresh.clear()
+            self._on_settled()
 
     def _take(self, consumer: AIOKafkaConsumer, starts: Mapping[TopicPartition, int]) -> Mapping[Partition, int]:
         held, self._held_back = self._held_back, {}
@@ -330,6 +336,11 @@ class GroupConsumer:
         self._ready.clear()
         self._epoch += 1
         if self._lanes:
+            try:
+                async with asyncio.timeout(self._options.revoke_wait_ms / 1000):
+                    await self._on_revoke()
+            except TimeoutError:
+                _LOG.info("group %s: not everything was finished before a rebalance", self._group)
             pass_by(self._options.crash, Point.DURING_REVOKE)
         if self._consumer is not None:
             await self._commit(self._consumer)
@@ -344,6 +355,7 @@ class GroupConsumer:
         if not self._fresh:
             held, self._held_back = self._held_back, {}
             self._lose(held.values())
+            self._on_settled()
         self._ready.set()
 
     async def _commit_loop(self) -> None:
@@ -386,11 +398,3 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         self._member._assigned(assigned)
-
-
-async def _committed(consumer: AIOKafkaConsumer, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]:
-    """Where reading goes on in each: the committed offset, or the oldest record when there is none."""
-    found = {partition: await consumer.committed(partition) for partition in partitions}
-    without = [partition for partition, offset in found.items() if offset is None]
-    first = await consumer.beginning_offsets(without) if without else {}
-    return {partition: first[partition] if offset is None else offset for partition, offset in found.items()}

@@ -25,8 +25,8 @@ from trivium.core.outcome import FaultKind, Outcome, Reason, ReasonCode
 from trivium.core.policy import OnAmbiguous
 from trivium.core.slip import Work
 from trivium.kafka import topics
-from trivium.kafka.claim import Claim, GroupOptions
-from trivium.kafka.group import GroupConsumer, Partition
+from trivium.kafka.claim import Claim, GroupOptions, Partition
+from trivium.kafka.group import GroupConsumer
 from trivium.kafka.outbox import Outbox
 from trivium.kafka.reader import ReaderOptions, end_offsets, read_tail
 from trivium.telemetry import names
@@ -78,6 +78,8 @@ class Worker:
         self._idle: deque[asyncio.Future[None]] = deque()
         self._runners: list[asyncio.Task[None]] = []
         self._empty: asyncio.Future[None] | None = None
+        self._finished: asyncio.Future[None] | None = None
+        self._parked: list[Job] | None = None  # What begins once it is known whose it is; None: it is known.
         self._consumer = GroupConsumer(
             options.bootstrap,
             f"trivium-{caller.tier.value}",
@@ -85,6 +87,8 @@ class Worker:
             self._on_claim,
             options.group,
             on_assigned=self._recollect,
+            on_revoke=self._finish_begun,
+            on_settled=self._go_on,
         )
 
     async def __aenter__(self) -> Self:
@@ -155,6 +159,20 @@ class Worker:
         async for record in read_tail(self._options.bootstrap, topic, since_ms, until, self._options.reader):
             self._memory.fold((record,), now_ms())
 
+    async def _finish_begun(self) -> None:
+        """Partitions may go: begin nothing, and finish what was begun. Whoever gets them would have to call it again."""
+        self._parked = self._parked or []
+        if any(job.begun for job in self._open.values()):
+            self._finished = asyncio.get_running_loop().create_future()
+            await self._finished
+
+    def _go_on(self) -> None:
+        """It is known which partitions are ours: begin what waited for that."""
+        parked, self._parked = self._parked, None
+        for job in parked or ():
+            if self._open.get(job.key) is job:
+                self._begin(job)
+
     def _on_claim(self, claim: Claim) -> None:
         if claim.record.unreadable:
             self._put_aside(claim, Reason(ReasonCode.UNDECODABLE, claim.record.unreadable, "value", "write records with a Kafka client"))
@@ -215,6 +233,8 @@ class Worker:
 
     def _begin(self, job: Job) -> None:
         """Write `started`, unless there will be no call."""
+        if self._parked is not None:
+            return self._parked.append(job)
         try:
             starts = self._memory.starts(job.key)
             if job.lost:
@@ -352,6 +372,8 @@ class Worker:
         self._open.pop(job.key, None)
         if not self._open and self._empty is not None and not self._empty.done():
             self._empty.set_result(None)
+        if self._finished is not None and not self._finished.done() and not any(one.begun for one in self._open.values()):
+            self._finished.set_result(None)
 
     def _broken(self, job: Job, error: Exception) -> None:
         _LOG.error("%s: the worker failed", job.work.request.identity, exc_info=error)
