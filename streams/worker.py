@@ -249,6 +249,7 @@ class Crew(Service):
                 continue
             assert self._router is not None
             self._router.memories = memories
+            self._knowledge.facts.share = len(memories) / self._options.kafka.partitions
             self._folded.set()
             return
 

@@ -5,6 +5,7 @@
     step = advance(journey, outcome, policy, facts.later(now_ms))
 """
 
+import math
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol
@@ -133,6 +134,8 @@ class FactSource:
         self._classify = classify
         self._quota = Quota() if quota is None else quota
         self._newest_ms = 0
+        self.share = 1.0
+        """Of all requests, those that come here: a router has that of its home partitions, and so much of each quota."""
 
     def examined(self, request: Request) -> tuple[Request, tuple[str, ...]]:
         """Before `begin`: the request, restricted when it holds what its tenant or task type has looked for, and what it was.
@@ -143,7 +146,7 @@ class FactSource:
     def at(self, now_ms: int, tenant: str) -> Facts:
         """For `begin`. Counts one request against the tenant's quota."""
         known = self._policies.current.tenants.get(tenant)
-        over = known is not None and self._quota.over(tenant, known.requests_per_minute, now_ms)
+        over = known is not None and self._quota.over(tenant, math.ceil(known.requests_per_minute * self.share), now_ms)
         cache = self._cache
         return Facts(
             now_ms, self._targets(now_ms), self._classify, lambda scope: cache.lookup(scope, now_ms), over_quota=over
