@@ -46,10 +46,10 @@ def ladders(spec: TaskSpec, target: Target, keep: Sequence[str], structured: Out
         found.append(_together("all examples", [_example(spec, i) for i in _longest(spec)], _without_examples))
     if droppable := [unit for unit in units(spec.system) if not _stays(unit, keep)]:
         found.append(_together("all other instructions", [_instruction(unit) for unit in droppable], _without(droppable)))
-    if searches(spec, target):
-        found.extend(_context(spec))
     if target.tier is Tier.RETRIEVAL:
         found.append(Ladder(tuple(Edit(f"sentence_cut {cut:g}", _sentences_at(cut)) for cut in SENTENCE_CUTS if cut > spec.sentence_cut)))
+    if searches(spec, target):
+        found.extend(_context(spec))
     if structured is not None and structured != spec.output:
         found.append(Ladder((Edit("structured output", lambda s: replace(s, output=structured)),)))
     return found
