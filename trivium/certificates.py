@@ -65,6 +65,14 @@ def read_pair(cert_setting: str, cert: str, key_setting: str, key: str, now_ms: 
     return Pem(chain, secret, _ms(leaf.not_valid_after_utc))
 
 
+def expires_ms(setting: str, path: str) -> int:
+    """Epoch ms when a file of certificates ends: a chain with its first, a file of several CAs with its last. BadSetting
+    when it holds none."""
+    found = _certificates(setting, path, read_pem(setting, path))
+    ends = [_ms(certificate.not_valid_after_utc) for certificate in found]
+    return max(ends) if setting.endswith("_CA") else ends[0]
+
+
 def _certificates(setting: str, path: str, text: bytes) -> list[x509.Certificate]:
     try:
         return x509.load_pem_x509_certificates(text)

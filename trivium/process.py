@@ -34,6 +34,7 @@ from trivium.core.errors import BadSetting, TriviumError
 from trivium.crash import read_crash
 from trivium.kafka.quiet import Seldom
 from trivium.settings import ProcessSettings, read, refuse_unknown
+from trivium.telemetry.expiry import expiries_followed
 from trivium.telemetry.metrics import Metrics
 from trivium.telemetry.ops_server import OpsServer
 from trivium.telemetry.tracing import Tracing, start
@@ -169,7 +170,8 @@ async def _live(main: Main, make: Callable[[], Process]) -> int:
     process.tuned = True
     _heed_signals(process)
     try:
-        await main(process)
+        async with expiries_followed(process.environ, process.metrics):
+            await main(process)
     except asyncio.CancelledError:
         _tell(service, "stopped at once by a second signal")
         return _EXIT_CRASHED

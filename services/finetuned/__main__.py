@@ -10,7 +10,7 @@ from trivium.core.errors import BadSetting
 from trivium.core.policy import Tier
 from trivium.kafka.security import read_kafka
 from trivium.process import Process, run
-from trivium.rpc.tls import read_dial
+from trivium.rpc.renewed import renewed_channel
 from trivium.settings import FinetunedSettings, KafkaSettings, KeySettings, TierSettings, TlsSettings, read
 from trivium.tier.run import run_tier
 
@@ -38,7 +38,7 @@ async def main(process: Process) -> None:
     async with AsyncExitStack() as stack:
         server = backend(settings)
         stack.push_async_callback(server.close)
-        search = Search(settings.search, process.tracer, read_dial(process.environ))
+        search = Search(renewed_channel(settings.search, process.environ), process.tracer)
         stack.push_async_callback(search.close)
         engine = Engine(server, search, process.tracer if process.tracing.enabled else None)
         await run_tier(process, Tier.FINETUNED, engine, kafka, tier, settings.port)

@@ -14,7 +14,7 @@ from trivium.core.price import cost
 from trivium.core.prompt import estimate_tokens
 from trivium.core.request import ToolCall, ToolSpec
 from trivium.core.slip import Work
-from trivium.rpc.channels import PLAIN, Dial, channel, stub
+from trivium.rpc.channels import stub
 from trivium.rpc.spans import call_unary
 from trivium.telemetry import names
 from trivium.telemetry.tracing import context_of
@@ -54,9 +54,9 @@ class Found:
 class Search:
     """A client of Retrieval.Retrieve. Belongs to one event loop; close it."""
 
-    def __init__(self, address: str, tracer: Tracer, dial: Dial = PLAIN) -> None:
-        self._channel = channel(address, dial)
-        self._stub = stub(RetrievalStub, self._channel)
+    def __init__(self, opened: grpc.aio.Channel, tracer: Tracer) -> None:
+        self._channel = opened
+        self._stub = stub(RetrievalStub, opened)
         self._tracer = tracer
 
     async def close(self) -> None:

@@ -19,9 +19,8 @@ from trivium.kafka.security import read_kafka
 from trivium.kafka.topics import DOCUMENTS
 from trivium.kafka.waiting import await_broker
 from trivium.process import Process, run
-from trivium.rpc.channels import channel
+from trivium.rpc.renewed import renewed_channel
 from trivium.rpc.server import adding
-from trivium.rpc.tls import read_dial
 from trivium.rpc.workers import supervise
 from trivium.settings import KafkaSettings, KeySettings, RetrievalSettings, TierSettings, TlsSettings, read
 from trivium.tier.run import run_tier
@@ -43,9 +42,8 @@ async def main(process: Process) -> None:
         return
     async with AsyncExitStack() as stack:
         library = await stack.enter_async_context(_library(process, settings, kafka))
-        dial = read_dial(process.environ)
         generators = {
-            where: RemoteTier(await stack.enter_async_context(channel(address, dial)), process.tracer)
+            where: RemoteTier(await stack.enter_async_context(renewed_channel(address, process.environ)), process.tracer)
             for where, address in ((Tier.FINETUNED, settings.generator), (Tier.CLOUD, settings.generator_cloud))
         }
         engine = Engine(library, generators, process.tracer)

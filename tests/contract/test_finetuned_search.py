@@ -18,6 +18,7 @@ from trivium.core.outcome import Answer, Citation
 from trivium.core.policy import Prices, Target, TaskSpec, Tier
 from trivium.core.request import Identity, Message, Output, OutputKind, Request, Role, ToolSpec
 from trivium.core.slip import Work
+from trivium.rpc.channels import channel
 from trivium.rpc.server import RpcServer, adding
 from trivium.telemetry.tracing import start
 from trivium.tier.meter import now_ms
@@ -76,7 +77,7 @@ async def rig(request: pytest.FixtureRequest, mind: Mind) -> AsyncIterator[Rig]:
         standin = await stack.enter_async_context(TgiStandin(mind=mind))
         backend = Tgi(standin.url, "") if request.param == "tgi" else Compatible(standin.url, "")
         stack.push_async_callback(backend.close)
-        search = Search(f"127.0.0.1:{server.port}", start("t", "i", "").tracer)
+        search = Search(channel(f"127.0.0.1:{server.port}"), start("t", "i", "").tracer)
         stack.push_async_callback(search.close)
         yield Rig(shelf, standin, Engine(backend, search))
 

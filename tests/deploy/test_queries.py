@@ -31,6 +31,7 @@ def exported() -> dict[str, set[str]]:
     metrics.attempt(Outcome(who, 1, "cloud/small", Answer("x"), usage=Usage(1, 1, 1, 1, 1, 1), ttft_ms=1, tpot_us=1))
     metrics.cache("exact")
     metrics.refused("gateway", "unauthenticated")
+    metrics.certificate("TRIVIUM_TLS_CERT", 1.0)
     metrics.queue_wait("cloud/small", 1)
     metrics.breaker("cloud/small", "closed")
     metrics.deadletter(ReasonCode.UNDECODABLE)

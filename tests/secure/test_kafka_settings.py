@@ -1,6 +1,7 @@
 """Kafka over SASL and TLS: what settings must fit together, and what a client says when the broker refuses it."""
 
 import asyncio
+import shutil
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -46,6 +47,46 @@ def test_what_does_not_fit_is_said_in_one_sentence(pki: Path, given: dict[str, s
         read_kafka(environ)
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+async def test_the_next_connection_presents_a_renewed_certificate(
+    pki: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def present(name: str) -> None:
+        for end in ("pem", "key"):
+            shutil.copy(pki / f"{name}.{end}", tmp_path / f"own.{end}")
+
+    present("client")
+    own = {"PROTOCOL": "SSL", "CA": pki / "ca.pem", "CERT": tmp_path / "own.pem", "KEY": tmp_path / "own.key"}
+    kafka = read_kafka({f"TRIVIUM_KAFKA_{name}": str(value) for name, value in own.items()})
+    asking = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(pki / "ca.pem"))
+    asking.load_cert_chain(pki / "server.pem", pki / "server.key")
+    asking.verify_mode = ssl.CERT_REQUIRED
+    serials: list[str] = []
+
+    async def accept(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        serials.append(writer.get_extra_info("peercert")["serialNumber"])
+        writer.close()
+        await writer.wait_closed()
+
+    async with await asyncio.start_server(accept, "127.0.0.1", 0, ssl=asking) as broker:
+        port = broker.sockets[0].getsockname()[1]
+
+        async def connected() -> None:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=arguments(kafka.bootstrap)["ssl_context"])
+            async with asyncio.timeout(20):
+                await reader.read()
+            writer.close()
+
+        await connected()
+        present("server")
+        await connected()
+        present("expired")
+        await connected()
+    assert serials[0] != serials[1] == serials[2]
+    assert [line.partition(":")[0] for line in caplog.messages] == [
+        "Kafka's certificates were read again", "Kafka is called with the old certificate",
+    ]  # fmt: skip
 
 
 def test_a_plain_address_costs_and_changes_nothing() -> None:

@@ -3,10 +3,12 @@
 import asyncio
 import contextlib
 import logging
+import os
 import shutil
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -24,10 +26,18 @@ from trivium.core.outcome import Fault, FaultKind
 from trivium.core.policy import Target, TaskSpec, Tier
 from trivium.core.request import Identity, Request
 from trivium.core.slip import Work
+from trivium.process import Process
+from trivium.rpc import renewed as renewed_module
 from trivium.rpc import tls as tls_module
 from trivium.rpc.channels import Dial, channel, stub
-from trivium.rpc.server import RpcServer, adding
+from trivium.rpc.handshakes import refusals_heard
+from trivium.rpc.renewed import renewed_channel
+from trivium.rpc.server import RpcServer, adding, opened
 from trivium.rpc.tls import handshake_trouble, read_dial, read_tls
+from trivium.settings import ProcessSettings
+from trivium.telemetry.expiry import Expiries
+from trivium.telemetry.metrics import Metrics
+from trivium.telemetry.names import METRIC_CERTIFICATE
 from trivium.v1 import journey_pb2, outcome_pb2, request_pb2, services_pb2_grpc
 
 
@@ -175,6 +185,115 @@ async def test_the_gateway_calls_its_tiers_with_a_new_certificate(pki: Path, cap
         assert "CERTIFICATE" not in repr(outcome), outcome
         assert not isinstance(outcome.result, Fault) or outcome.result.kind is not FaultKind.UNAVAILABLE
         await tiers.close()
+
+
+async def test_a_channel_follows_its_certificate(
+    pki: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(renewed_module, "_LOOK_S", 0.0)
+
+    def present(name: str) -> None:
+        for end in ("pem", "key"):
+            shutil.copy(pki / f"{name}.{end}", tmp_path / f"own.{end}")
+
+    present("stranger")
+    shutil.copy(pki / "ca.pem", tmp_path)
+    async with (
+        serving(settings(pki, "server", clients=True)) as address,
+        renewed_channel(address, settings(tmp_path, "own")) as opened,
+    ):
+        generate = stub(services_pb2_grpc.TierStub, opened).Generate
+
+        async def asked() -> str:
+            try:
+                return str((await generate(journey_pb2.Work(target={"name": "x"}), timeout=5)).target)
+            except grpc.aio.AioRpcError as error:
+                return error.code().name
+
+        assert await asked() == "UNAVAILABLE"
+        present("client")
+        assert await asked() == "x"
+        present("expired")
+        assert await asked() == "x", "the valid one stays"
+        assert caplog.text.count("is called with the new certificate") == 1
+        assert caplog.text.count("is called with the old certificate: TRIVIUM_TLS_CERT") == 1
+
+
+async def test_refused_handshakes_are_counted_by_reason_and_said_once(
+    pki: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    process = Process("cloud", settings(pki, "server", clients=True), ProcessSettings(drain_ms=100))
+    add = adding((services_pb2_grpc.add_TierServicer_to_server, TierDoor()))
+
+    def counted(reason: str) -> float:
+        labels = {"door": "tls", "reason": reason, "key": ""}
+        return process.metrics.registry.get_sample_value("trivium_refused_total", labels) or 0.0
+
+    def presenting(name: str) -> Dial:
+        pair = ((pki / f"{name}.key").read_bytes(), (pki / f"{name}.pem").read_bytes())
+        return Dial(grpc.ssl_channel_credentials((pki / "ca.pem").read_bytes(), *pair))
+
+    nothing = read_dial({"TRIVIUM_TLS_CA": str(pki / "ca.pem")})
+    refused = {
+        "expired_certificate": presenting("expired"), "unknown_authority": presenting("stranger"),
+        "no_certificate": nothing, "plain_text": Dial(),
+    }  # fmt: skip
+    async with opened(process, 0, add) as server:
+        address = f"127.0.0.1:{server.port}"
+        for dial in (*refused.values(), *refused.values()):
+            assert (await called(address, dial)).startswith("UNAVAILABLE")
+        async with asyncio.timeout(30):
+            while min(map(counted, refused)) < 2:  # noqa: ASYNC110 (the library tells nobody)
+                await asyncio.sleep(0.01)
+        assert await called(address, read_dial(settings(pki, "client"))) == "ok"
+        assert counted("other") == 0
+    said = [record.getMessage() for record in caplog.records if record.name == "trivium.rpc.handshakes"]
+    assert sorted(line.split(": ")[1].split(";")[0] for line in said) == [
+        "it presents no certificate", "it speaks plain text, not TLS", "its certificate has expired",
+        "the CA in TRIVIUM_TLS_CA did not sign its certificate",
+    ]  # fmt: skip
+    await process.close()
+
+
+async def test_what_else_is_written_to_standard_error_still_comes_there(capfd: pytest.CaptureFixture[str]) -> None:
+    with refusals_heard(Metrics()):
+        os.write(2, b"a native library speaks\nand has not ended")
+    os.write(2, b"\nlater")
+    assert capfd.readouterr().err == "a native library speaks\nand has not ended\nlater"
+
+
+def test_the_end_of_a_certificate_is_a_metric_and_a_warning_a_day(
+    pki: Path, authority: trustme.CA, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    ends = datetime.now(UTC).replace(microsecond=0) + timedelta(days=8)
+    write(tmp_path, "own", authority.issue_cert("127.0.0.1", not_after=ends))
+    metrics = Metrics()
+    expiries = Expiries({"TRIVIUM_TLS_CERT": str(tmp_path / "own.pem"), "TRIVIUM_TLS_CA": "system"}, metrics)
+
+    def shown() -> float | None:
+        return metrics.registry.get_sample_value(METRIC_CERTIFICATE, {"setting": "TRIVIUM_TLS_CERT"})
+
+    now_s = time.time()
+    expiries.look(now_s)
+    assert shown() == ends.timestamp()
+    assert caplog.text == ""
+    for _ in range(3):
+        expiries.look(now_s + 2 * 86_400)
+    expiries.look(now_s + 3 * 86_400 + 1)
+    expiries.look(now_s + 9 * 86_400)
+    said = [record.getMessage().partition("own.pem ")[2].partition(";")[0] for record in caplog.records]
+    assert said == ["expires in 144 hours", "expires in 120 hours", "expired 24 hours ago"]
+    shutil.copy(pki / "server.pem", tmp_path / "own.pem")
+    expiries.look(now_s)
+    assert (shown() or 0) > ends.timestamp()
+
+
+def test_a_caller_whose_own_certificate_has_expired_since_is_told_so(pki: Path) -> None:
+    dial = read_dial(settings(pki, "client"))
+    assert "look whether its CA" in handshake_trouble("Socket closed", dial)
+    assert "this caller's certificate expired on 2" in handshake_trouble("Socket closed", replace(dial, ends_ms=1_700_000_000_000))
+    assert "this caller has none" in handshake_trouble("Socket closed", read_dial({"TRIVIUM_TLS_CA": str(pki / "ca.pem")}))
+    assert handshake_trouble("Socket closed", Dial()) == ""
 
 
 @pytest.mark.parametrize(

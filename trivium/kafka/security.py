@@ -6,6 +6,7 @@ address has none. The embedded broker speaks PLAINTEXT alone.
 """
 
 import asyncio
+import logging
 import ssl
 from collections.abc import Mapping
 from dataclasses import replace
@@ -18,6 +19,7 @@ from aiokafka.errors import KafkaError, SaslAuthenticationFailed, UnsupportedSas
 from trivium.core.errors import BadSetting, Unreachable
 from trivium.settings import KafkaSettings, read
 
+_LOG = logging.getLogger(__name__)
 PROTOCOLS: Final = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 MECHANISMS: Final = ("SCRAM-SHA-512", "SCRAM-SHA-256")
 _ASK_S: Final = 3.0
@@ -143,13 +145,60 @@ def _password(kafka: KafkaSettings) -> str:
 
 def _context(kafka: KafkaSettings) -> ssl.SSLContext:
     """The host name is checked, always: a broker whose certificate names another host is not ours."""
-    # Not at the top: who speaks PLAINTEXT needs no parser of certificates in memory.
-    from trivium.certificates import read_authorities, read_pair
-
-    if kafka.ca:
-        read_authorities("TRIVIUM_KAFKA_CA", kafka.ca)
-    context = ssl.create_default_context(cafile=kafka.ca or None)
-    if kafka.cert:
-        read_pair("TRIVIUM_KAFKA_CERT", kafka.cert, "TRIVIUM_KAFKA_KEY", kafka.key)
-        context.load_cert_chain(kafka.cert, kafka.key)
+    context = _Renewed(ssl.PROTOCOL_TLS_CLIENT)
+    context.follow(kafka)
     return context
+
+
+class _Renewed(ssl.SSLContext):
+    """A context that reads its files again when they have changed: the next connection presents the new certificate. A CA
+    that is new is trusted from then on; one that is gone from the file is trusted until the process ends."""
+
+    _kafka: KafkaSettings
+    _stamp: tuple[int, ...]
+
+    def follow(self, kafka: KafkaSettings) -> None:
+        """Read them now. BadSetting when one is bad."""
+        self._kafka, self._stamp = kafka, _stamp(kafka)
+        if not kafka.ca:
+            self.load_default_certs()
+        self._load()
+
+    def wrap_bio(self, *args: Any, **kwargs: Any) -> ssl.SSLObject:
+        """What event loops call for each connection."""
+        stamp = _stamp(self._kafka)
+        if stamp != self._stamp:
+            self._stamp = stamp
+            try:
+                self._load()
+                _LOG.warning("Kafka's certificates were read again: %s", ", ".join(_files(self._kafka)))
+            except BadSetting as error:
+                _LOG.error("Kafka is called with the old certificate: %s", error)
+        return super().wrap_bio(*args, **kwargs)
+
+    def _load(self) -> None:
+        # Not at the top: who speaks PLAINTEXT needs no parser of certificates in memory.
+        from trivium.certificates import read_authorities, read_pair
+
+        kafka = self._kafka
+        authorities = read_authorities("TRIVIUM_KAFKA_CA", kafka.ca) if kafka.ca else b""
+        if kafka.cert:
+            read_pair("TRIVIUM_KAFKA_CERT", kafka.cert, "TRIVIUM_KAFKA_KEY", kafka.key)
+            self.load_cert_chain(kafka.cert, kafka.key)
+        if authorities:
+            self.load_verify_locations(cadata=authorities.decode("ascii", "replace"))
+
+
+def _files(kafka: KafkaSettings) -> tuple[str, ...]:
+    return tuple(name for name in (kafka.cert, kafka.key, kafka.ca) if name)
+
+
+def _stamp(kafka: KafkaSettings) -> tuple[int, ...]:
+    return tuple(_changed_ns(Path(name)) for name in _files(kafka))
+
+
+def _changed_ns(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0

@@ -54,6 +54,8 @@ class Dial:
     """Of TLS; None is plain text."""
     key: str = field(default="", repr=False)
     """API key; empty: none is presented."""
+    ends_ms: int | None = None
+    """Epoch ms when the certificate that is presented expires; 0: none is presented; None: nobody said."""
 
 
 PLAIN: Final = Dial()

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import Any, Final, Self
 
 import grpc
@@ -16,6 +16,7 @@ from trivium.process import Process
 from trivium.rpc.channels import SERVER_OPTIONS
 from trivium.rpc.gate import Gate
 from trivium.rpc.guard import GuardedServer
+from trivium.rpc.handshakes import refusals_heard
 from trivium.rpc.ports import require_free
 from trivium.rpc.tls import read_tls
 from trivium.rpc.workers import supervise
@@ -151,21 +152,29 @@ async def serve(process: Process, port: int, processes: int, add_servicers: AddS
 
 
 @asynccontextmanager
+async def _heard(credentials: grpc.ServerCredentials | None, process: Process) -> AsyncIterator[None]:
+    """Handshakes that the port refuses are counted; a port without TLS has none."""
+    with refusals_heard(process.metrics) if credentials is not None else nullcontext():
+        yield
+
+
+@asynccontextmanager
 async def opened(process: Process, port: int, add_servicers: AddServicers) -> AsyncIterator[RpcServer]:
     """A server of this process that has said that it is ready, drained at the end; for processes that also do more."""
     settings, shared = process.settings, process.shared_port
     keys = read(KeySettings, process.environ).keys
     gate = Gate(KeyFile(keys), process.metrics) if keys else None
+    credentials = read_tls(process.environ).server()
     server = RpcServer(
         add_servicers,
         host=settings.host,
         port=port if shared is None else shared,
         share_port=shared is not None,
         drain_ms=settings.drain_ms,
-        credentials=read_tls(process.environ).server(),
+        credentials=credentials,
         gate=gate,
     )
-    async with server, _followed(gate):
+    async with server, _followed(gate), _heard(credentials, process):
         await process.ready(port=server.port)
         try:
             yield server

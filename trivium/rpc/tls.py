@@ -12,6 +12,7 @@ import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -47,17 +48,21 @@ class Tls:
 
     def client(self) -> grpc.ChannelCredentials | None:
         """Of every channel; None: plain text. BadSetting when a file is bad or expired."""
+        return self.presented()[0]
+
+    def presented(self) -> tuple[grpc.ChannelCredentials | None, int]:
+        """The same, and when the certificate that is presented expires: epoch ms, 0 when there is none."""
         settings = self.settings
         if not settings.ca:
-            return None
+            return None, 0
         # Not at the top: who speaks plain text needs no parser of certificates in memory.
         from trivium.certificates import read_authorities
 
         roots = None if settings.ca == SYSTEM else read_authorities("TRIVIUM_TLS_CA", settings.ca)
         if not settings.cert:
-            return grpc.ssl_channel_credentials(roots)
+            return grpc.ssl_channel_credentials(roots), 0
         pem = _pair(settings)
-        return grpc.ssl_channel_credentials(roots, pem.key, pem.certificate)
+        return grpc.ssl_channel_credentials(roots, pem.key, pem.certificate), pem.ends_ms
 
     def stamp(self) -> tuple[int, ...]:
         """Changes when one of the files does."""
@@ -84,13 +89,27 @@ def handshake_trouble(details: str, dial: Dial) -> str:
         if words in details:
             return why
     if dial.credentials is not None and any(words in details for words in _CLOSED):
-        return "it closed the connection in the handshake: it may not take this caller's certificate, or asks for one"
+        return f"it closed the connection in the handshake: {_guess(dial.ends_ms, time.time_ns() // 1_000_000)}"
     return ""
+
+
+def _guess(ends_ms: int | None, now_ms: int) -> str:
+    match ends_ms:
+        case None:
+            return "it may not take this caller's certificate, or asks for one"
+        case 0:
+            return "it may ask for a certificate, and this caller has none (TRIVIUM_TLS_CERT)"
+        case _ if ends_ms <= now_ms:
+            ended = datetime.fromtimestamp(ends_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
+            return f"this caller's certificate expired on {ended} (TRIVIUM_TLS_CERT)"
+        case _:
+            return "it may not take this caller's certificate, which is valid: look whether its CA is the one that signed it"
 
 
 def read_dial(environ: Mapping[str, str]) -> Dial:
     """How this process calls others: over TLS, with its API key, with both or neither. BadSetting on a bad file."""
-    return Dial(read_tls(environ).client(), own_key(environ))
+    credentials, ends_ms = read_tls(environ).presented()
+    return Dial(credentials, own_key(environ), ends_ms if credentials is not None else None)
 
 
 class _Renewed:

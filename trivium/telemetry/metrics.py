@@ -68,11 +68,15 @@ class Metrics:
         self._shed = Counter(names.METRIC_SHED, "Turned away by load.", ("target", "priority"), registry=registry)
         for priority in Priority:
             self._shed.labels("", priority.value)
+        self._ambiguous = Counter(
+            names.METRIC_AMBIGUOUS, "Perhaps paid, and came again.", ("target", "then"), registry=registry
+        )
         self._pending = Gauge(names.METRIC_PENDING, "Requests that wait for an outcome.", registry=registry)
         self._refused = Counter(
             names.METRIC_REFUSED, "Refused at a door.", ("door", "reason", "key"), registry=registry
         )
         self._ledger: tuple[Gauge, Counter, Gauge] | None = None
+        self._certificate = Gauge(names.METRIC_CERTIFICATE, "When it expires.", ("setting",), registry=registry)
         self._ready = Gauge(names.METRIC_READY, "1 when the process takes work.", registry=registry)
         # Finding a child by its labels costs more than counting with it.
         self._known: dict[tuple[str, ...], tuple[Counter, Histogram]] = {}
@@ -173,6 +177,10 @@ class Metrics:
         """Work was turned away because of a queue; `target` empty: a whole request, when it was decided."""
         self._shed.labels(target, priority).inc()
 
+    def ambiguous(self, target: str, then: Literal["called", "failed"]) -> None:
+        """An attempt that was started before, and may have been paid, was called once more or failed."""
+        self._ambiguous.labels(target, then).inc()
+
     def breaker(self, target: str, state: str) -> None:
         """closed, half_open or open."""
         self._breaker.labels(target).set(_BREAKER[state])
@@ -196,6 +204,10 @@ class Metrics:
     def refused(self, door: str, reason: str, key: str = "") -> None:
         """A call or record was refused at the door. `key`: the name of a known key, never what was presented."""
         self._refused.labels(door, reason, key).inc()
+
+    def certificate(self, setting: str, ends_s: float) -> None:
+        """A certificate of this process expires then, epoch seconds."""
+        self._certificate.labels(setting).set(ends_s)
 
     def ledger(self, behind: int | None = None, up: bool | None = None) -> None:
         """Of the ledger's store alone: how many records it is behind, and whether its database takes them."""
