@@ -129,6 +129,7 @@ class Process:
             self._ops = None
 
     async def _collect(self) -> bytes:
+        self.metrics.tasks(len(asyncio.all_tasks()))
         return self.metrics.render()
 
     def _set_ready(self, ready: bool) -> None:

@@ -72,6 +72,7 @@ class Metrics:
             names.METRIC_AMBIGUOUS, "Perhaps paid, and came again.", ("target", "then"), registry=registry
         )
         self._pending = Gauge(names.METRIC_PENDING, "Requests that wait for an outcome.", registry=registry)
+        self._tasks = Gauge(names.METRIC_TASKS, "Asyncio tasks.", registry=registry)
         self._refused = Counter(
             names.METRIC_REFUSED, "Refused at a door.", ("door", "reason", "key"), registry=registry
         )
@@ -196,6 +197,10 @@ class Metrics:
     def duplicate(self) -> None:
         """A known identity came again."""
         self._duplicates.inc()
+
+    def tasks(self, count: int) -> None:
+        """So many asyncio tasks live."""
+        self._tasks.set(count)
 
     def pending(self, count: int) -> None:
         """So many requests wait for an outcome."""
