@@ -9,6 +9,7 @@ import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from infra.broker import EmbeddedBroker
+from tests.wire_versions import mark, newer, older
 from trivium import codec
 from trivium.core.decision import Decision, Source
 from trivium.core.outcome import Answer, Outcome, Usage
@@ -120,9 +121,10 @@ async def worker(
     drain_ms: int = 2_000,
     spans: InMemorySpanExporter | None = None,
     capture: bool = False,
+    metrics: Metrics | None = None,
 ) -> AsyncIterator[Worker]:
     """A running cloud worker."""
-    caller = Caller(Tier.CLOUD, generator, "cloud-1", Metrics(), Slots(slots), capture)
+    caller = Caller(Tier.CLOUD, generator, "cloud-1", metrics or Metrics(), Slots(slots), capture)
     writer = Writer(Tier.CLOUD, "cloud-1", PARTITIONS, max_bytes)
     options = WorkerOptions(
         mesh.broker.bootstrap,
@@ -264,17 +266,19 @@ async def test_the_same_work_twice_is_called_once(mesh: Mesh) -> None:
 async def test_work_that_was_started_and_never_settled(
     mesh: Mesh, starts: int, target: Target, calls: list[str], fault: str
 ) -> None:
-    message, parrot = work("one", target=target), Parrot()
+    message, parrot, metrics = work("one", target=target), Parrot(), Metrics()
     for execution in range(1, starts + 1):
         await mesh.publish(start_of(message, execution))
     await mesh.publish(record(message))
-    async with worker(mesh, parrot):
+    async with worker(mesh, parrot, metrics=metrics):
         [(_, outcome)] = await mesh.outcomes(1)
         attempts = await mesh.attempts(starts + 1 + len(calls))
     assert parrot.calls == calls
     assert outcome.outcome.fault.kind == fault
     assert attempts[-1].state == "settled"
     assert attempts[-1].execution == (starts + 1 if calls else starts)
+    then = "called" if calls else "failed"
+    assert f'trivium_ambiguous_spend_total{{target="cloud/small",then="{then}"}} 1.0' in metrics.render().decode()
     assert [d.reason.code for d in await mesh.dead(starts // 3)] == (["started_too_often"] if starts == 3 else [])
 
 
@@ -352,3 +356,19 @@ async def test_starts_run_ahead_only_where_a_start_without_a_call_does_no_harm(
         gate.set()
         await mesh.outcomes(3)
     assert [attempt.state for attempt in await mesh.attempts(6)].count("settled") == 3
+
+
+async def test_a_newer_routers_slip_comes_back_whole_and_an_older_ones_work_is_done(mesh: Mesh) -> None:
+    to_come, first_version = newer(), older()
+    marked = mark(to_come.read(work("newer")))
+    stripped = first_version.without_the_rest(work("older"))
+    async with worker(mesh, Parrot()):
+        for value in (marked, stripped):
+            await mesh.publish(Record(topics.work(Tier.CLOUD), b"acme", value.SerializeToString(), TRACE, 1))
+        found = {outcome.outcome.identity.id: outcome for _, outcome in await mesh.outcomes(2)}
+    back = to_come.read(found["newer"])
+    assert back.slip == marked.slip
+    assert back.request == marked.request
+    assert found["older"].slip == stripped.slip  # type: ignore[attr-defined]
+    assert {name: outcome.outcome.WhichOneof("result") for name, outcome in found.items()} == {"newer": "answer", "older": "answer"}
+    assert first_version.read(found["newer"]).outcome.answer.text == "Is newer there?"

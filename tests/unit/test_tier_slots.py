@@ -112,3 +112,19 @@ def test_interactive_work_goes_before_other_work_of_its_task_type() -> None:
     for _ in range(3):
         slots.release(tickets[granted[-1]])
     assert granted == ["n1", "i1", "i2", "n3"]
+
+
+def test_tenants_take_turns_so_that_a_flood_of_one_delays_another_by_little() -> None:
+    slots, granted = Slots(1), list[str]()
+
+    def wish(name: str) -> Ticket:
+        ticket = Ticket("a", 9, False, lambda: granted.append(name), tenant=name[0])
+        slots.ask(ticket)
+        return ticket
+
+    tickets = {name: wish(name) for name in ("n0", "n1", "n2", "n3", "n4", "o1", "o2")}
+    assert slots.ahead("a", False, False, "n") == 6
+    assert slots.ahead("a", False, False, "x") == 2
+    for _ in range(6):
+        slots.release(tickets[granted[-1]])
+    assert granted == ["n0", "n1", "o1", "n2", "o2", "n3", "n4"]

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
 from opentelemetry.trace import Span, use_span
 
@@ -32,6 +32,8 @@ class TierMetrics(Protocol):
     def deadletter(self, code: str) -> None: ...
 
     def shed(self, target: str, priority: str) -> None: ...
+
+    def ambiguous(self, target: str, then: Literal["called", "failed"]) -> None: ...
 
 
 @dataclass(slots=True)

@@ -64,10 +64,14 @@ class Job:
     def urgent(self) -> bool:
         return self.work.request.priority is Priority.INTERACTIVE
 
+    @property
+    def tenant(self) -> str:
+        return self.work.request.identity.tenant
+
     def ticket(self, grant: Callable[[], None]) -> Ticket:
         """Its wish for a slot, or for the right to start."""
         task = self.work.task
-        return Ticket(task.name, task.slots, self.spare, grant, self.urgent)
+        return Ticket(task.name, task.slots, self.spare, grant, self.urgent, self.tenant)
 
     @property
     def partition(self) -> int:

@@ -81,12 +81,13 @@ class TierServicer(services_pb2_grpc.TierServicer):
         if (refused := self._caller.refused(work)) is not None:
             return refused
         name, slots, urgent = work.task.name, self._caller.slots, work.request.priority is Priority.INTERACTIVE
-        if (shed := self._caller.shed(work, spare, slots.ahead(name, spare, urgent))) is not None:
+        tenant = work.request.identity.tenant
+        if (shed := self._caller.shed(work, spare, slots.ahead(name, spare, urgent, tenant))) is not None:
             self._caller.metrics.attempt(shed)
             return shed
         asked_ms = now_ms()
         granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        ticket = Ticket(name, work.task.slots, spare, partial(_resolve, granted), urgent)
+        ticket = Ticket(name, work.task.slots, spare, partial(_resolve, granted), urgent, tenant)
         if not spare:
             self._caller.board.queued(work.target.name, asked_ms)
         slots.ask(ticket)

@@ -1,6 +1,6 @@
 """Who may call now: a bounded number of slots, shared among task types so that a slow one never takes them all.
 
-Inside a task type interactive work goes first. A task type has `cap` slots of its own. Beyond them it borrows idle ones, but always leaves some (an eighth of all)
+Inside a task type interactive work goes first, and tenants take turns. A task type has `cap` slots of its own. Beyond them it borrows idle ones, but always leaves some (an eighth of all)
 for the others; spare work (over quota, batch) runs on borrowed slots only. Everything is O(task types that wait).
 """
 
@@ -11,32 +11,82 @@ from collections.abc import Callable
 class Ticket:
     """A wish for one slot. `grant` is called once, when it has come true; give it back with `Slots.release`."""
 
-    __slots__ = ("cap", "grant", "granted", "spare", "task", "urgent")
+    __slots__ = ("cap", "grant", "granted", "spare", "task", "tenant", "urgent")
 
-    def __init__(self, task: str, cap: int, spare: bool, grant: Callable[[], None], urgent: bool = False) -> None:
+    def __init__(
+        self, task: str, cap: int, spare: bool, grant: Callable[[], None], urgent: bool = False, tenant: str = ""
+    ) -> None:
         self.task = task
         self.cap = max(1, cap)
         self.spare = spare
         self.grant = grant
         self.granted = False
         self.urgent = urgent
+        self.tenant = tenant
+
+
+class _Turns:
+    """Tickets of several tenants, each tenant's in their order; the tenants take turns."""
+
+    __slots__ = ("_count", "_of_tenant")
+
+    def __init__(self) -> None:
+        self._of_tenant: dict[str, deque[Ticket]] = {}
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    @property
+    def first(self) -> Ticket:
+        return next(iter(self._of_tenant.values()))[0]
+
+    def ahead(self, tenant: str) -> int:
+        """How many go before a new one of this tenant."""
+        own = len(self._of_tenant.get(tenant, ()))
+        return own + sum(min(len(q), own + 1) for name, q in self._of_tenant.items() if name != tenant)
+
+    def append(self, ticket: Ticket) -> None:
+        queue = self._of_tenant.get(ticket.tenant)
+        if queue is None:
+            queue = self._of_tenant[ticket.tenant] = deque()
+        queue.append(ticket)
+        self._count += 1
+
+    def popleft(self) -> Ticket:
+        tenant = next(iter(self._of_tenant))
+        queue = self._of_tenant.pop(tenant)
+        if len(queue) > 1:
+            self._of_tenant[tenant] = queue
+        self._count -= 1
+        return queue.popleft()
+
+    def remove(self, ticket: Ticket) -> bool:
+        queue = self._of_tenant.get(ticket.tenant)
+        if queue is None or ticket not in queue:
+            return False
+        queue.remove(ticket)
+        self._count -= 1
+        if not queue:
+            del self._of_tenant[ticket.tenant]
+        return True
 
 
 class _Line:
-    """The tickets of one task type: urgent ones first, each kind in its order."""
+    """The tickets of one task type: urgent ones first."""
 
     __slots__ = ("urgent", "usual")
 
     def __init__(self) -> None:
-        self.urgent: deque[Ticket] = deque()
-        self.usual: deque[Ticket] = deque()
+        self.urgent = _Turns()
+        self.usual = _Turns()
 
     def __len__(self) -> int:
         return len(self.urgent) + len(self.usual)
 
     @property
     def first(self) -> Ticket:
-        return (self.urgent or self.usual)[0]
+        return (self.urgent or self.usual).first
 
     def add(self, ticket: Ticket) -> None:
         (self.urgent if ticket.urgent else self.usual).append(ticket)
@@ -45,11 +95,7 @@ class _Line:
         return (self.urgent or self.usual).popleft()
 
     def remove(self, ticket: Ticket) -> bool:
-        kind = self.urgent if ticket.urgent else self.usual
-        if ticket not in kind:
-            return False
-        kind.remove(ticket)
-        return True
+        return (self.urgent if ticket.urgent else self.usual).remove(ticket)
 
 
 class Slots:
@@ -75,14 +121,16 @@ class Slots:
         """A spare ticket would be granted at once."""
         return self.running < self.total - self._reserve and not self._main
 
-    def ahead(self, task: str, spare: bool, urgent: bool) -> int:
+    def ahead(self, task: str, spare: bool, urgent: bool, tenant: str = "") -> int:
         """How many tickets that wait would be served before a new one; spare ones come after all."""
         if not self._main and not self._spare:
             return 0
         if spare:
             return self.waiting
         line = self._main.get(task)
-        return 0 if line is None else len(line.urgent) if urgent else len(line)
+        if line is None:
+            return 0
+        return line.urgent.ahead(tenant) if urgent else len(line.urgent) + line.usual.ahead(tenant)
 
     def at_once(self, task: str, cap: int, spare: bool) -> int:
         """How many of them are served at a time: those of its own, or as many as it has at the moment."""

@@ -36,7 +36,8 @@ from trivium.tier.caller import Caller
 from trivium.tier.job import Job
 from trivium.tier.memory import AttemptKey, AttemptMemory
 from trivium.tier.meter import Tap, now_ms, uncalled
-from trivium.tier.records import KAFKA, MAX_STARTS, Writer
+from trivium.tier.records import KAFKA, Writer
+from trivium.tier.redelivered import given_up
 from trivium.tier.slots import Slots, Ticket
 from trivium.v1 import journey_pb2
 
@@ -221,7 +222,8 @@ class Worker:
     def _ahead(self, job: Job) -> int:
         """How many wait that would be called before it."""
         task, starts, calls = job.work.task.name, self._starts, self._caller.slots
-        return starts.ahead(task, job.spare, job.urgent) + calls.ahead(task, job.spare, job.urgent)
+        who = (task, job.spare, job.urgent, job.tenant)
+        return starts.ahead(*who) + calls.ahead(*who)
 
     def _put_aside(self, claim: Claim, reason: Reason) -> None:
         record = claim.record
@@ -239,9 +241,8 @@ class Worker:
             starts = self._memory.starts(job.key)
             if job.lost:
                 self._drop(job)
-            elif starts and (given_up := self._given_up(job, starts)) is not None:
-                job.execution = starts
-                self._finish(job, given_up)
+            elif starts and (outcome := given_up(job, starts, self._caller, self._writer)) is not None:
+                self._finish(job, outcome)
             elif (late := self._caller.late(job.work)) is not None:
                 self._finish(job, late)
             else:
@@ -270,21 +271,6 @@ class Worker:
             if not waiting.done():
                 waiting.set_result(None)
                 return
-
-    def _given_up(self, job: Job, starts: int) -> Outcome | None:
-        """Work that was started before and never settled, when it may not be called once more."""
-        work = job.work
-        if starts >= MAX_STARTS:
-            said = f"attempt {work.attempt} was started {starts} times and never ended"
-            record, at_ms = job.claims[0].record, now_ms()
-            reason = Reason(ReasonCode.STARTED_TOO_OFTEN, said, hint="look for what kills the worker, then replay")
-            self._caller.metrics.deadletter(reason.code.value)
-            job.aside = self._writer.dead_letter(record, reason, at_ms, work.request.identity)
-            return self._caller.own(uncalled(work, FaultKind.STARTED_TOO_OFTEN, said))
-        if work.target.on_ambiguous is OnAmbiguous.FAIL:
-            said = "it was started before a crash and may have been paid; the policy says not to call again"
-            return self._caller.own(uncalled(work, FaultKind.AMBIGUOUS, said))
-        return None
 
     def _open_span(self, job: Job) -> None:
         if not self._tracing.enabled:
