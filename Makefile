@@ -8,9 +8,9 @@ KAFKA_SECURE ?=
 KAFKA ?= own
 SEED ?= 7
 HOURS ?=
-BENCHMARKS := decision cache router path gateway start ttft quality detector secure
+BENCHMARKS := decision cache router path gateway start ttft quality detector secure ledger
 
-.PHONY: help install demo up test check lint types bench proto clean jaeger jaeger-stop test-jaeger milvus milvus-stop test-milvus kafka kafka-stop test-kafka faults faults-long test-deploy test-polyglot test-wires test-llm
+.PHONY: help install demo up test check lint types bench proto clean jaeger jaeger-stop test-jaeger milvus milvus-stop test-milvus postgres postgres-stop test-postgres kafka kafka-stop test-kafka faults faults-long test-deploy test-polyglot test-wires test-llm
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -67,6 +67,15 @@ milvus-stop: install
 test-milvus: install ## The retrieval contract on Milvus Lite and on a real Milvus
 	$(BIN)/python -m pytest tests/contract/test_retriever.py tests/contract/test_retriever_sections.py
 	$(BIN)/python -m pytest tests/real/milvus $(ARGS)
+
+postgres: install ## A real PostgreSQL 16 at 5432 (postgres-stop stops it)
+	$(BIN)/python -m infra.postgres start $(ARGS)
+
+postgres-stop: install
+	$(BIN)/python -m infra.postgres stop $(ARGS)
+
+test-postgres: install ## The ledger's store and process on a real PostgreSQL, and its totals against calls and topics
+	$(BIN)/python -m pytest tests/real/postgres $(ARGS)
 
 test-polyglot: install ## Callers in Go, Java, Node and Python, built and run against the embedded mesh and a real Kafka
 	$(BIN)/python -m pytest tests/polyglot $(ARGS)

@@ -1,0 +1,3 @@
+"""What the ledger's store must do on every database, on a real PostgreSQL."""
+
+from tests.contract.test_ledger_store import *  # noqa: F403
