@@ -102,6 +102,8 @@ def health() -> dict[str, Any]:
               about="Wrong key, wrong tenant, over the rate: before anything was decided."),
         Panel("Certificates: time left", (Query(f"min by (service, setting) ({n.METRIC_CERTIFICATE}) - time()", "{{service}} {{setting}}"),), unit="s",
               about="Of the instance whose file ends first. They are read again without a restart."),
+        Panel("Asyncio tasks", (Query(f"max by (service, instance) ({n.METRIC_TASKS})", "{{service}} {{instance}}"),),
+              about="Stays under a steady load; a leak climbs."),
         Panel("Strays a second", (Query(rate(n.METRIC_STRAYS, "")),), about="Outcomes that came after another had won: late, and often paid."),
         Panel("Known identities that came again", (Query(rate(n.METRIC_DUPLICATES, "")),), about="Callers that repeat; harmless."),
         Panel("Expired and failed, by task type", (Query(rate(n.METRIC_TERMINALS, "task_type, kind", '{kind=~"expired|failed"}'),
