@@ -23,13 +23,20 @@ def show_all(verdicts: Sequence[Verdict], notes: Sequence[str]) -> None:
     names = list(dict.fromkeys(other.name for verdict in verdicts for other in verdict.others))
     rows = [_row(verdict, names) for verdict in sorted(verdicts, key=lambda v: -v.saved.micro)]
     print_table("A month at this volume", ["task type", "requests", "endpoint", *names, "break-even", "endpoint saves"], rows)
+    if any(_gaps(verdict) for verdict in verdicts):
+        click.echo("* dearer again at some volumes above it: --task says at which")
     click.echo("--task NAME shows one of them with its sensitivity and picture")
 
 
 def _row(verdict: Verdict, names: Sequence[str]) -> tuple[object, ...]:
     costs = {other.name: str(other.cost(verdict.volume)) for other in verdict.others}
     return (verdict.task, verdict.volume, str(verdict.endpoint.cost(verdict.volume)), *(costs.get(name, "-") for name in names),
-            _volume(verdict.break_even), str(verdict.saved))  # fmt: skip
+            _volume(verdict.break_even) + "*" * _gaps(verdict), str(verdict.saved))  # fmt: skip
+
+
+def _gaps(verdict: Verdict) -> bool:
+    """Whether the endpoint loses again somewhere above its break-even."""
+    return bool(verdict.against_all) and (len(verdict.against_all) > 1 or verdict.against_all[-1].last is not None)
 
 
 def show(verdict: Verdict) -> None:
