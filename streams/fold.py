@@ -62,7 +62,7 @@ class Fold:
         if cause is None:
             return
         try:
-            self._causes.setdefault(_whose(record), {}).setdefault(int(cause), record.timestamp_ms)
+            self._causes.setdefault(_whose(record), {})[int(cause)] = record.timestamp_ms
         except (ValueError, BadRequest):
             return  # No router wrote it.
 
@@ -89,7 +89,7 @@ class Fold:
             return
         if came.cancel:
             self.memory.cancel(came.identity, record.timestamp_ms)
-            if CANCELLED in self._causes.get(came.identity, ()):
+            if self._replied(came.identity, CANCELLED, record):
                 self._end(came.identity, record.timestamp_ms)
             return
         seen = self.memory.outcome(
@@ -116,16 +116,22 @@ class Fold:
         self._last.clear()
         return self.memory.pending
 
+    def _replied(self, identity: Identity, cause: int, record: Delivered) -> bool:
+        """Whether this record led to a terminal: one that is older was another's effect."""
+        return self._causes.get(identity, {}).get(cause, -1) >= record.timestamp_ms
+
     def _ended_before(self, identity: Identity) -> int | None:
-        """When it ended, if that was by a cause from before the window; what came of it since is late."""
+        """When it ended, if that was by a cause from before the window; what came of it since is late. An end that the live memory had
+        forgotten when this came is none."""
         for cause, replied_ms in self._causes.get(identity, {}).items():
             topic = REQUESTS if cause == 0 else OUTCOMES
-            if cause >= CANCELLED and replied_ms < self._committed_ms[topic]:
+            known = replied_ms >= self._last[identity].timestamp_ms - self.memory.window_ms
+            if known and cause >= CANCELLED and replied_ms < self._committed_ms[topic]:
                 return replied_ms
         return None
 
     def _settle(self, identity: Identity, cause: int, record: Delivered) -> None:
-        if cause in self._causes.get(identity, ()):
+        if self._replied(identity, cause, record):
             self._end(identity, record.timestamp_ms)
         else:
             self._last[identity] = record

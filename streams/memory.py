@@ -77,7 +77,7 @@ class Memory:
     def __init__(self, window_ms: int, late_ms: int) -> None:
         """`window_ms`: how long an end is remembered, at least attempt cap + session timeout + grace.
         `late_ms`: how long after an attempt's deadline its first outcome may still be written."""
-        self._window_ms = window_ms
+        self.window_ms = window_ms
         self._late_ms = late_ms
         self._open: dict[Identity, Entry] = {}
         self._ended: dict[Identity, str] = {}
@@ -202,7 +202,7 @@ class Memory:
         if ts_ms <= self._clock_ms:
             return
         self._clock_ms = ts_ms
-        before, ends = ts_ms - self._window_ms, self._ends
+        before, ends = ts_ms - self.window_ms, self._ends
         while ends and ends[0][0] < before:
             self._ended.pop(ends.popleft()[1], None)
         while self._cancels and next(iter(self._cancels.values())) < before:

@@ -79,7 +79,8 @@ async def _read_all(
     replies = {RESPONSES, *(t for tenant in policy.tenants.values() for t in tenant.reply_topics)}
     for topic in sorted(replies):
         ends = await end_offsets(options.bootstrap, topic, options.reader)
-        await _read(topic, since, {p: end for p, end in ends.items() if p in folds}, options, folds)
+        # What came late to a request that had ended may stand in the window while its end stands before it.
+        await _read(topic, since - window_ms, {p: end for p, end in ends.items() if p in folds}, options, folds)
     for topic in (REQUESTS, OUTCOMES):
         await _read(topic, since, committed.get(topic, {}), options, folds)
         pass_by(options.crash, Point.DURING_FOLD)

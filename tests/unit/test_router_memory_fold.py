@@ -198,6 +198,21 @@ def test_what_ended_before_the_window_is_not_begun_again_by_what_came_late() -> 
         assert memory.has_ended(Identity("acme", "r1"))
 
 
+def test_who_asks_again_when_the_end_is_forgotten_is_pending() -> None:
+    live = Owner(Log(), Memory(WINDOW, LATE))
+    live.take(request_of(1, 0, 1_000, 0))
+    live.take(outcome_of(live.log.written[0], "good", 1_010, 0))
+    asked = [request_of(1, 0, 1_011 + WINDOW, 1), request_of(2, 0, 1_012 + WINDOW, 2)]
+    for record in asked:
+        live.take(record)
+    again, other = live.log.written[-2:]
+    asked.append(outcome_of(other, "bad", 1_013 + WINDOW, 1))
+    for shown in (asked, [*asked, outcome_of(again, "poor", 1_014 + WINDOW, 2)]):
+        live.take(shown[-1])
+        assert state(rebuilt(live.log, shown)) == state(live.memory)
+        assert live.memory.find(Identity("acme", "r1")) is not None
+
+
 def test_a_call_that_the_policy_of_now_would_not_make_is_still_timed_out() -> None:
     live = Owner(Log(), Memory(WINDOW, LATE))
     request = request_of(1, 0, 1_000, 0)
