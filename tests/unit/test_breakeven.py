@@ -23,7 +23,7 @@ from trivium.economy.observed import MONTH_MS, Observed, Tried
 from trivium.economy.plot import picture, svg, terminal
 from trivium.economy.roads import Road, road
 from trivium.economy.scenario import parse_scenario
-from trivium.v1 import outcome_pb2, request_pb2
+from trivium.v1 import outcome_pb2, request_pb2, services_pb2
 from trivium.v1.records_pb2 import LedgerRecord
 
 POLICY = Path(__file__).parents[2] / "examples/support/policy.yaml"
@@ -272,6 +272,25 @@ def test_from_the_ledger(kept: list[LedgerRecord]) -> None:
     assert "what the reference target takes for the same tokens" in run(*words[:-1], "--task", "draft_reply").output
     kept.clear()
     assert "the ledger has no request that a target was asked for" in refused(*words)
+
+
+def test_from_the_ledgers_store() -> None:
+    def line(task: str, tier: str, day: str, use_case: str = "support", **figures: int) -> services_pb2.ReportLine:
+        return services_pb2.ReportLine(group=[task, tier, day, use_case], **figures)
+
+    found = breakeven_ledger.observed_in([
+        line("ask", "retrieval", "2026-11-01", answered=30, all_cloud=9_000, attempts=42, open_attempts=1, faults=1, cost=2_000),
+        line("ask", "cloud", "2026-11-03", answered=10, all_cloud=3_000, attempts=12, faults=2, cost=8_000),
+        line("ask", "cloud", "2026-11-03", "prompts-slim", attempts=500, cost=10**6),
+        line("ask", "cache", "2026-11-04", answered=70, cached=70, all_cloud=10**6),
+        line("other", "cloud", "2026-11-03", attempts=1, faults=1),
+        services_pb2.ReportLine(total=True, requests=10**6),
+    ])  # fmt: skip
+    assert list(found) == ["ask"]
+    ask = found["ask"]
+    assert (ask.requests, ask.last_ms - ask.first_ms) == (40, 3 * 86_400_000)
+    assert ask.api == (Amount(Fraction(800), USD), "measured on 10 answers")
+    assert ask.retrieval == (Amount(Fraction(50), USD), "measured on 40 answers")
 
 
 def test_the_case_is_the_sources_table() -> None:

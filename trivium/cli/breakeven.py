@@ -7,7 +7,6 @@ from typing import Any
 import click
 
 from trivium.cli import breakeven_case
-from trivium.cli.breakeven_ledger import judged_ledger
 from trivium.cli.breakeven_tables import figures, show_all
 from trivium.cli.screen import json_option, kafka_option, print_json, print_records
 from trivium.economy import case as published
@@ -21,7 +20,7 @@ from trivium.economy.scenario import read_scenario
 FIGURES = ("volume", "endpoint_fee", "endpoint_price", "training", "months", "capacity", "api_price", "retrieval_fee", "retrieval_price")
 CASE_ONLY = ("embedding_price", "inference_price", "vector_store", "routed_retrieval_price", "shares", "scaled_volume")
 CASE_TOO = ("volume", "endpoint_fee", "training", "months", "api_price", "currency", *CASE_ONLY)
-LEDGER_ONLY = ("since", "tenant", "kafka")
+LEDGER_ONLY = ("since", "tenant", "kafka", "ledger", "db")
 
 
 def _options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -54,8 +53,10 @@ def _options(function: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--file", "path", type=click.Path(path_type=Path), metavar="FILE.yaml", help="A scenario of several task types.")
 @_options
 @click.option("--task", metavar="NAME", help="Of a file or the ledger: only this task type, with every table.")
-@click.option("--since", metavar="SPAN", help="Of the ledger: only the last 30m, 2h, 7d; default everything that is kept.")
+@click.option("--since", metavar="SPAN", help="Of the ledger: only the last 30m, 2h, 7d; default everything that is kept. The store counts whole days.")
 @click.option("--tenant", help="Of the ledger: only this tenant.")
+@click.option("--ledger", metavar="HOST:PORT", help="Ask the ledger's store instead of its topic.")
+@click.option("--db", metavar="URL", help="Ask the store's database itself: a file name (SQLite) or a PostgreSQL URL.")
 @click.option("--policy", "policy_path", type=click.Path(path_type=Path), metavar="FILE", help="Where the endpoints' prices stand; default TRIVIUM_POLICY.")
 @click.option("--plot", "plot_path", type=click.Path(path_type=Path), metavar="FILE.svg", help="Draw the costs over the volume.")
 @kafka_option
@@ -133,7 +134,10 @@ def _verdicts(
     if "volume" in given and given["volume"] < 1:
         raise BadFigure(f"--volume: is {given['volume']}, must be at least one request a month")
     whole = {name: given.get(name, default) for name, default in (("months", 12), ("capacity", 0))}
-    if given.keys() & {"since", "tenant", "kafka"} or not given.keys() & {"endpoint_fee", "api_price", "retrieval_price"} or _only_endpoint(given):
+    if given.keys() & {*LEDGER_ONLY} or not given.keys() & {"endpoint_fee", "api_price", "retrieval_price"} or _only_endpoint(given):
+        # Not at the top: the ledger's readers take longer to import than the arithmetic takes.
+        from trivium.cli.breakeven_ledger import judged_ledger
+
         return judged_ledger(policy_path, given | {"task": task}, amounts, currency, **whole)
     return [_given(given.get("volume"), amounts, currency, **whole)], ()
 

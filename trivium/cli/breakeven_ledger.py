@@ -2,7 +2,8 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,9 @@ from typing import Any
 import click
 
 from trivium.cli.log import ledger_records, since
+from trivium.cli.report import lines
 from trivium.cli.screen import run, settings
+from trivium.cli.tier_calls import USE_CASE
 from trivium.core.errors import TriviumError
 from trivium.core.outcome import Verdict as AttemptVerdict
 from trivium.core.policy import Policy, Route, Target, Tier
@@ -19,12 +22,14 @@ from trivium.economy.money import USD, Amount, MixedCurrencies, nothing
 from trivium.economy.observed import MONTH_MS, Observed, Tried
 from trivium.economy.roads import Road, road
 from trivium.policy import load
-from trivium.settings import KafkaSettings, ProcessSettings
+from trivium.settings import KafkaSettings, ProcessSettings, ToolSettings
+from trivium.v1 import services_pb2
 from trivium.v1.records_pb2 import LedgerRecord
 
 Amounts = Mapping[str, Amount | None]
 ANSWERED = (AttemptVerdict.ACCEPTED.value, AttemptVerdict.ESCALATED.value)
 SHORT_MS = 86_400_000
+CACHED = "cache"
 
 
 class NothingToCompare(TriviumError):
@@ -41,9 +46,11 @@ def judged_ledger(
         start = since(given.get("since"))
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--since") from None
-    kafka = settings(KafkaSettings, kafka=given.get("kafka"))
     policy = load(policy_path or settings(ProcessSettings).policy)
-    observed = run(_observe(kafka, start, given.get("tenant")))
+    if given.keys() & {"ledger", "db"}:
+        observed = _stored(given, start)
+    else:
+        observed = run(_observe(settings(KafkaSettings, kafka=given.get("kafka")), start, given.get("tenant")))
     if task := given.get("task"):
         observed = {name: one for name, one in observed.items() if name == task}
     if not observed:
@@ -63,6 +70,34 @@ async def _observe(kafka: KafkaSettings, start: int, tenant: str | None) -> dict
         if record.role == "terminal" and terminal.task_type and terminal.attempts and tenant in (None, terminal.identity.tenant):
             found[terminal.task_type].add(record.at_ms, terminal.all_cloud_micro_dollars, tried(record))
     return found
+
+
+def _stored(given: Mapping[str, Any], start: int) -> dict[str, Observed]:
+    """From the ledger's store, by whole days (UTC)."""
+    asked = services_pb2.ReportRequest(by=["task_type", "tier", "day", "use_case"], from_ms=-(-start // SHORT_MS) * SHORT_MS)
+    if given.get("tenant"):
+        asked.filters.add(dimension="tenant", values=[given["tenant"]])
+    return observed_in(lines(asked, settings(ToolSettings, ledger=given.get("ledger")).ledger, given.get("db")))
+
+
+def observed_in(found: Iterable[services_pb2.ReportLine]) -> dict[str, Observed]:
+    """Lines by task type, tier, day and use case. Answered requests count; cache hits and measurements of prompts do not."""
+    observed: dict[str, Observed] = defaultdict(Observed)
+    for line in found:
+        task, tier, day, use_case = line.group if not line.total else ("", "", "", "")
+        if not task or tier == CACHED or use_case == USE_CASE:
+            continue
+        one, answers = observed[task], line.attempts - line.open_attempts - line.faults
+        began_ms = int(datetime.fromisoformat(day).replace(tzinfo=UTC).timestamp() * 1000) if day else 0
+        one.requests += line.answered
+        one.all_cloud_micro_dollars += line.all_cloud
+        one.first_ms = min(one.first_ms or began_ms, began_ms)
+        one.last_ms = max(one.last_ms, began_ms + SHORT_MS)
+        if tier == Tier.CLOUD.value:
+            one.api_cost, one.api_answers = one.api_cost + line.cost, one.api_answers + answers
+        elif tier == Tier.RETRIEVAL.value:
+            one.retrieval_cost, one.retrieval_answers = one.retrieval_cost + line.cost, one.retrieval_answers + answers
+    return {task: one for task, one in observed.items() if one.requests}
 
 
 def tried(record: LedgerRecord) -> list[Tried]:
