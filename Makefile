@@ -43,8 +43,9 @@ test-kafka: install ## The broker's suites and more on real Kafkas of their own 
 	  tests/contract/test_broker_reader.py tests/contract/test_retriever_ingest.py tests/integration --broker=$(KAFKA) $(ARGS)
 	$(BIN)/python -m pytest tests/real/kafka $(ARGS)
 
-faults: install ## kill -9 under load: every crash point, 20 kills at least, nothing lost (some 5 minutes; ARGS="--seed 8")
+faults: install ## kill -9 under load: every crash point, 20 kills at least; then every edge in trouble, and poison (some 10 minutes; ARGS="--seed 8")
 	$(BIN)/python -m tests.faults --seed $(SEED) --json $(ARGS)
+	$(BIN)/python -m pytest tests/faults -s -p no:logging
 
 faults-long: install ## The same for HOURS=n; without: 200 kills and 100,000 requests, some 70 minutes
 	$(BIN)/python -m tests.faults --seed $(SEED) $(if $(HOURS),--hours $(HOURS),--kills 200 --requests 100000 --rate 30) --json $(ARGS)
