@@ -1,4 +1,4 @@
-"""A tier process whose backend takes as long as the task says: `slow` two seconds, everything else 40 ms. Used by
+"""A tier process whose backend takes as long as the task says: `slow` two seconds, everything else 100 ms. Used by
 benchmarks.fairness."""
 
 import asyncio
@@ -16,7 +16,7 @@ from trivium.tier.meter import Meter
 from trivium.tier.run import run_tier
 
 SLOW_S: Final = 2.0
-QUICK_S: Final = 0.04
+QUICK_S: Final = 0.1
 
 
 class Timed:
