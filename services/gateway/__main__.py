@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Final
 
@@ -26,6 +26,7 @@ from trivium.kafka.topics import REQUESTS
 from trivium.kafka.waiting import await_broker
 from trivium.policy import PolicyFile
 from trivium.process import Process, run
+from trivium.rpc.resolving import EVERY_S, Resolving
 from trivium.rpc.server import adding, serve
 from trivium.rpc.tls import read_dial, read_tls
 from trivium.rpc.workers import supervise
@@ -67,7 +68,7 @@ async def main(process: Process) -> None:
         signatures = open_signatures(read(KeySettings, process.environ).keys, process.metrics)
         log = Log(producer, replies, keys, policies, kafka.partitions, process.tracer, signatures)
         gateway = Gateway(Parts(process, policies, running, log, book, now_ms))
-        await stack.enter_async_context(_refreshed(policies, signatures, Redial(process, tiers)))
+        await stack.enter_async_context(_refreshed(policies, signatures, Redial(process, tiers, addresses.values())))
         outbox.failed.add_done_callback(lambda _: process.stopping.set())
         await serve(process, settings.port, 1, adding((add_GatewayServicer_to_server, gateway)))
         await _written(book, outbox, process.settings.drain_ms)
@@ -91,8 +92,9 @@ async def _refreshed(policies: PolicyFile, signatures: Signatures | None, redial
                 _LOG.warning("%s", said)
             if signatures is not None:
                 await asyncio.to_thread(signatures.refresh)
-            redial.refresh()
+            await redial.refresh()
 
+    await redial.begin()
     task = asyncio.create_task(refresh(), name="policy-refresh")
     try:
         yield
@@ -103,17 +105,27 @@ async def _refreshed(policies: PolicyFile, signatures: Signatures | None, redial
 
 
 class Redial:
-    """Calls the tiers over new connections when this process's certificate or its CA was replaced."""
+    """Calls the tiers over new connections when this process's certificate or its CA was replaced, and when one of them has
+    got more instances."""
 
-    def __init__(self, process: Process, tiers: Tiers) -> None:
+    def __init__(self, process: Process, tiers: Tiers, names: Iterable[str]) -> None:
         self._environ, self._tiers = process.environ, tiers
         self._tls = read_tls(process.environ)
         self._stamp = self._tls.stamp()
+        self._resolving = Resolving(names)
+        self._asked = time.monotonic()
 
-    def refresh(self) -> None:
-        """Looks at the files; a bad one leaves the old connections as they are."""
-        stamp = self._tls.stamp()
-        if stamp == self._stamp:
+    async def begin(self) -> None:
+        """Learns who is there, before the first call."""
+        await self._resolving.grown()
+
+    async def refresh(self) -> None:
+        """Looks at the files, and every few seconds at the names; a bad file leaves the old connections as they are."""
+        stamp, grown = self._tls.stamp(), False
+        if time.monotonic() - self._asked >= EVERY_S:
+            grown = await self._resolving.grown()
+            self._asked = time.monotonic()
+        if stamp == self._stamp and not grown:
             return
         self._stamp = stamp
         try:
@@ -121,7 +133,7 @@ class Redial:
         except BadSetting as error:
             _LOG.error("the tiers are called with the old certificate: %s", error)
             return
-        _LOG.warning("the tiers are called with the new certificate")
+        _LOG.warning("the tiers are called over new connections: %s", "there are more of them" if grown else "a new certificate")
 
 
 def _producing(process: Process, kafka: KafkaSettings) -> ProducerOptions:

@@ -16,6 +16,7 @@ from trivium.core.policy import Tier
 from trivium.core.slip import Work
 from trivium.keys.once import Once
 from trivium.rpc.channels import MAX_MESSAGE_BYTES, PLAIN, Dial, channel, stub
+from trivium.rpc.resolving import Retired
 from trivium.rpc.tls import handshake_trouble
 from trivium.v1 import journey_pb2, outcome_pb2, services_pb2_grpc
 
@@ -50,13 +51,14 @@ class Tiers:
         self._addresses = addresses
         self._each = channels
         self._once = Once(_LOG)
-        self._retired: list[grpc.aio.Channel] = []
+        self._retired = Retired()
         self._open: list[grpc.aio.Channel] = []
         self.redial(dial)
 
     def redial(self, dial: Dial) -> None:
-        """From now on calls go over new connections. Those before are kept until the end, for the calls that are on them."""
-        self._retired += self._open
+        """From now on calls go over new connections. Those before are closed when the calls that are on them have ended."""
+        for before in self._open:
+            self._retired.add(before)
         self._dial = dial
         made = {tier: [channel(address, dial) for _ in range(self._each)] for tier, address in self._addresses.items()}
         self._open = [opened for channels in made.values() for opened in channels]
@@ -67,7 +69,7 @@ class Tiers:
 
     async def close(self) -> None:
         """Close every connection."""
-        await asyncio.gather(*(opened.close(None) for opened in (*self._retired, *self._open)))
+        await asyncio.gather(self._retired.close(), *(opened.close(None) for opened in self._open))
 
     async def generate(self, work: Work, flight: Flight, metadata: Metadata) -> Outcome:
         """The outcome of one attempt. Raises CallerCancelled, and CancelledError when the gateway's own caller left."""

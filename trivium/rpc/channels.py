@@ -29,7 +29,7 @@ CHANNEL_OPTIONS: Final[Options] = (
     # Nothing paid is redone behind our back.
     ("grpc.enable_retries", 0),
     # A name that has several addresses is several instances: calls take turns. Who came since is found when a connection
-    # ends: no age is set for that, because a call that begins just then is lost, seldom, when nothing is retried.
+    # ends, and by trivium/rpc/resolving.py.
     ("grpc.lb_policy_name", "round_robin"),
     # Each channel has a connection of its own, so that several reach several workers of one port.
     ("grpc.use_local_subchannel_pool", 1),
