@@ -200,7 +200,7 @@ cents = st.integers(0, 5_000).map(lambda c: Amount(Fraction(c * 10_000), USD))
 roads = st.builds(road, st.just("r"), cents, cents, cents, st.integers(1, 36))
 
 
-@settings(deadline=None, database=None, max_examples=12)
+@settings(deadline=None, database=None, max_examples=30)
 @given(roads, st.sampled_from((0, 7, 60, 400)), st.lists(roads, min_size=1, max_size=2), st.integers(1, 3_000))
 def test_ranges_say_what_the_costs_say(endpoint: Road, capacity: int, others: list[Road], volume: int) -> None:
     endpoint = road("e", endpoint.per_month, endpoint.per_request, endpoint.training, endpoint.months, capacity)

@@ -53,16 +53,25 @@ def judge(task: str, volume: int, endpoint: Road, others: Sequence[Road]) -> Ver
 
 
 def wins(endpoint: Road, others: Sequence[Road]) -> tuple[Range, ...]:
-    """Volumes at which the endpoint costs no more than each of the others, in order; empty: nowhere."""
+    """Volumes at which the endpoint costs no more than each of the others, in order; empty: nowhere. More than
+    `MOST_ENDPOINTS` endpoints are not looked at one by one."""
+    if not endpoint.capacity:
+        here = _within(endpoint, 1, others, Range(1, None))
+        return () if here is None else (here,)
     found: list[Range] = []
-    for count in range(1, MOST_ENDPOINTS + 1 if endpoint.capacity else 2):
-        low = (count - 1) * endpoint.capacity + 1 if endpoint.capacity else 1
-        high = count * endpoint.capacity if endpoint.capacity else None
-        here = _within(endpoint, count, others, low, high)
+    for count in range(1, MOST_ENDPOINTS + 1):
+        segment = Range((count - 1) * endpoint.capacity + 1, count * endpoint.capacity)
+        here = _within(endpoint, count, others, segment)
         if here is not None:
             joins = bool(found) and found[-1].last == here.first - 1
             found[-1:] = [Range(found[-1].first, here.last)] if joins else [*found[-1:], here]
-    return tuple(_opened(found, endpoint))
+        if here == segment and all(_pays(endpoint, other) for other in others):
+            # So does every further endpoint: each carries more than it costs.
+            found[-1] = Range(found[-1].first, None)
+            break
+        if any(not _pays(endpoint, other) and _within(endpoint, count, (other,), segment) is None for other in others):
+            break
+    return tuple(found)
 
 
 def saved(endpoint: Road, others: Sequence[Road], volume: int) -> Amount:
@@ -95,11 +104,11 @@ def _first(ranges: tuple[Range, ...]) -> int | None:
     return ranges[0].first if ranges else None
 
 
-def _within(endpoint: Road, count: int, others: Sequence[Road], low: int, high: int | None) -> Range | None:
-    """The part of [low, high], in which `count` endpoints run, where no other road is cheaper."""
-    fixed = endpoint.per_month * count + endpoint.training_share
+def _within(endpoint: Road, count: int, others: Sequence[Road], volumes: Range) -> Range | None:
+    """The part of the volumes, at which `count` endpoints run, where no other road is cheaper."""
+    fixed, low, high = endpoint.per_month * count + endpoint.training_share, volumes.first, volumes.last
     for other in others:
-        more, gain = (fixed - other.fixed(low)).micro, (other.per_request - endpoint.per_request).micro
+        more, gain = (fixed - other.fixed(low)).micro, _gain(endpoint, other)
         if gain > 0:
             low = max(low, -(-more // gain))
         elif more > 0:
@@ -110,11 +119,14 @@ def _within(endpoint: Road, count: int, others: Sequence[Road], low: int, high: 
     return None if high is not None and low > high else Range(low, high)
 
 
-def _opened(found: list[Range], endpoint: Road) -> list[Range]:
-    """What holds up to the last endpoint that was looked at holds for all."""
-    if endpoint.capacity and found and found[-1].last == MOST_ENDPOINTS * endpoint.capacity:
-        found[-1] = Range(found[-1].first, None)
-    return found
+def _gain(endpoint: Road, other: Road) -> Fraction:
+    """What a request is cheaper at the endpoint."""
+    return (other.per_request - endpoint.per_request).micro
+
+
+def _pays(endpoint: Road, other: Road) -> bool:
+    """Whether an endpoint that is full costs no more than what it spares."""
+    return _gain(endpoint, other) * endpoint.capacity >= endpoint.per_month.micro
 
 
 def share(part: Amount, whole: Amount) -> Fraction:
