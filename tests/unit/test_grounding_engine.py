@@ -96,6 +96,16 @@ async def test_the_outcome_is_the_retrieval_targets_with_both_bills() -> None:
     assert outcome.ttft_ms is not None
 
 
+async def test_only_relevant_sentences_go_into_the_prompt_when_the_task_says_so() -> None:
+    long = Passage("help.md", "2.1 Cards", "v1", "We like cards. The refund takes five days. Cards are blue. Ask us anything.", 0.8, 20)
+    shelf, writer = Shelf(Retrieved((long,), embedding_tokens=7)), Writer()
+    outcome = await Engine(shelf, both(writer)).answer(work(task=replace(work().task, sentence_cut=0.5)))
+    asked = writer.asked[0].request.question
+    assert ("The refund takes five days." in asked, "Cards are blue" in asked) == (True, False)
+    assert 0 < outcome.usage.context_tokens < context_tokens((long,))
+    assert [c.document for c in answered(outcome).citations] == ["help.md"]
+
+
 async def test_tokens_come_as_they_are_written() -> None:
     seen: list[str] = []
     await Engine(Shelf(), both(Writer())).answer(work(), seen.append)
