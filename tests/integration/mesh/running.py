@@ -151,13 +151,13 @@ def new_id() -> str:
 
 
 @asynccontextmanager
-async def running_mesh(folder: Path, broker: str = "") -> AsyncIterator[RunningMesh]:
-    """A mesh with the example's policy and two documents in acme's corpus."""
+async def running_mesh(folder: Path, broker: str = "", **options: Any) -> AsyncIterator[RunningMesh]:
+    """A mesh with the example's policy and two documents in acme's corpus. `options`: of MeshOptions."""
     async with AsyncExitStack() as stack:
         if broker:
             replies = sorted({topic for tenant in load(POLICY).tenants.values() for topic in tenant.reply_topics})
             await ensure(broker, all_topics(replies, PARTITIONS), Layout(), create=True)
-        local = await stack.enter_async_context(LocalMesh(MeshOptions(data=folder, kafka=broker)))
+        local = await stack.enter_async_context(LocalMesh(MeshOptions(data=folder, kafka=broker, **options)))
         async with channel(local.addresses.retrieval) as retrieval:
             report = await ingest(retrieval, "acme", "docs", select(DOCUMENTS), lambda _sent: None)
         assert not report.failed
