@@ -20,7 +20,7 @@ POLICY, TASKS, PAIRS = EXAMPLE / "policy.yaml", EXAMPLE / "tasks.jsonl", EXAMPLE
 PUBLIC = (
     ("ask",), ("publish",), ("ingest",), ("policy", "check"), ("why",), ("trace",), ("ledger",), ("topics",),
     ("deadletter", "list"), ("deadletter", "show"), ("deadletter", "replay"), ("cache", "drop"), ("erase",), ("train-classifier",), ("train-cache",),
-    ("demo",), ("up",),
+    ("demo",), ("up",), ("breakeven",), ("prompts", "slim"),
 )  # fmt: skip
 
 
