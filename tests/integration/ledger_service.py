@@ -28,7 +28,7 @@ novel: {route: [cloud/small], system: s}
 default: {route: [cloud/small]}
 """
 PARTITIONS = 2
-BOUND_S = 30.0
+BOUND_S = 120.0
 
 
 @dataclass

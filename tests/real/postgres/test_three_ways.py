@@ -24,7 +24,7 @@ from trivium.settings import KafkaSettings
 from trivium.v1 import records_pb2, request_pb2
 
 REQUESTS = 120
-BOUND_S = 60.0
+BOUND_S = 180.0
 
 
 @dataclass
