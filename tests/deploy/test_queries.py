@@ -32,6 +32,8 @@ def exported() -> dict[str, set[str]]:
     metrics.cache("exact")
     metrics.refused("gateway", "unauthenticated")
     metrics.certificate("TRIVIUM_TLS_CERT", 1.0)
+    metrics.ledger(behind=1, up=True)
+    metrics.ledger_records("trivium.ledger", "counted", 1)
     metrics.queue_wait("cloud/small", 1)
     metrics.breaker("cloud/small", "closed")
     metrics.deadletter(ReasonCode.UNDECODABLE)
