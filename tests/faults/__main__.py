@@ -3,6 +3,7 @@
     python -m tests.faults                                       what `make faults` runs: at least 20 kills, every crash point
     python -m tests.faults --kills 200 --requests 100000         the long run, some 70 minutes
     python -m tests.faults --hours 8                             as many kills as that takes
+    python -m tests.faults --no-crash-points --kills 5 --pause-s 58 --rate 200     one kill a minute: what is paid twice
     python -m tests.faults --seed 7 --plan                       print what would be done, and do nothing
     python -m tests.faults --check FOLDER                        check the evidence of a run again
 
@@ -46,6 +47,8 @@ from trivium.kafka.topics import all_topics
 _SHOWN: Final = 40
 _LEAST_S_A_KILL: Final = 5.0
 _KILLS_OF_HOURS: Final = 20
+_PAID_TWICE: Final = 0.005
+"""Of all calls, when processes are killed now and then and not at the worst of moments."""
 
 
 def say(sentence: str) -> None:
@@ -75,6 +78,7 @@ async def run(chosen: argparse.Namespace, steps: Sequence[Step], folder: Path) -
         return await gather(folder, cluster.bootstrap, chosen.seed, chosen.session_timeout_ms)
     finally:
         cluster.stop()
+        shutil.copy(cluster.nodes[0].log, folder / "logs" / "kafka.log")
         shutil.rmtree(folder / "kafka", ignore_errors=True)
 
 
@@ -135,7 +139,9 @@ def main() -> int:
         return 2
     (folder / "evidence.pickle").write_bytes(pickle.dumps(evidence))
     floors = {"kills": (">=", float(_KILLS_OF_HOURS if chosen.hours else chosen.kills))}
-    if not chosen.no_crash_points:
+    if chosen.no_crash_points:
+        floors["paid_twice_share"] = ("<=", _PAID_TWICE)
+    else:
         floors["crash_points"] = (">=", float(len(Point)))
     return judge(evidence, folder, floors, chosen.json)
 
