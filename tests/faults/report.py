@@ -51,8 +51,19 @@ def show(checked: Checked, figures: Mapping[str, object], missed: Sequence[str])
         console.print(f"MISSED {sentence}")
 
 
-def keep(folder: Path, checked: Checked, figures: Mapping[str, object], missed: Sequence[str]) -> None:
-    """All of it, for later: report.json."""
+def in_markdown(checked: Checked, figures: Mapping[str, object], missed: Sequence[str], command: str) -> str:
+    """The same as a page for docs/faults."""
+    lines = [f"# A run of the fault harness, seed {figures['seed']}", "", "```", command, "```", "", "| promise | looked at | broken |", "|---|---|---|"]
+    lines += [f"| {verdict.promise} | {verdict.looked:,} | {len(verdict.broken)} |" for verdict in checked.verdicts]
+    lines += ["", "| figure | value |", "|---|---|"]
+    for name, value in figures.items():
+        lines.append(f"| `{name}` | {', '.join(f'{k} {v:,}' for k, v in value.items()) if isinstance(value, dict) else value} |")
+    return "\n".join([*lines, *(["", *(f"Missed: {sentence}" for sentence in missed)] if missed else []), ""])
+
+
+def keep(folder: Path, checked: Checked, figures: Mapping[str, object], missed: Sequence[str], command: str) -> None:
+    """All of it, for later: report.json, and report.md."""
+    (folder / "report.md").write_text(in_markdown(checked, figures, missed, command))
     verdicts = [{"promise": one.promise, "looked": one.looked, "broken": list(one.broken)} for one in checked.verdicts]
     told = {"figures": dict(figures), "missed": list(missed), "verdicts": verdicts}
     (folder / "report.json").write_text(json.dumps(told, indent=1))

@@ -15,7 +15,8 @@ from tests.faults.offsets import Offsets
 from tests.faults.plan import Step, What
 from trivium.crash import Point
 
-_CRASH_S: Final = 40.0
+_CRASH_S: Final = 60.0
+"""A place may not be passed while a breaker is open, which is 30 s."""
 _CALM_S: Final = 60.0
 _LOOK_S: Final = 0.25
 _RECOVERY_S: Final = 20.0
