@@ -14,7 +14,9 @@ from trivium import settings
 ROOT: Final = Path(__file__).parents[2]
 CHART: Final = ROOT / "infra/k8s/trivium"
 PROCESSES: Final = ("router", "gateway", "finetuned", "retrieval", "cloud")
-MODULES: Final = {"router": "streams", **{name: f"services.{name}" for name in PROCESSES[1:]}, "standins": "infra.standins"}
+MODULES: Final = {
+    "router": "streams", **{name: f"services.{name}" for name in (*PROCESSES[1:], "ledger")}, "standins": "infra.standins",
+}  # fmt: skip
 PORTS: Final = {
     "gateway": settings.GatewaySettings.__dataclass_fields__["port"].default,
     "finetuned": settings.FinetunedSettings.__dataclass_fields__["port"].default,

@@ -17,7 +17,7 @@ from tests.deploy.shipped import KNOWN, MODULES, PORTS, ROOT, Stage, ancestry, d
 from trivium.process import Process
 from trivium.settings import ProcessSettings
 
-IMAGES = ("router", "gateway", "finetuned", "retrieval", "cloud", "standins")
+IMAGES = ("router", "gateway", "finetuned", "retrieval", "cloud", "ledger", "standins")
 STAGES = dockerfile()
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
 
