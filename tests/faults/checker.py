@@ -12,7 +12,7 @@ from tests.faults.evidence import Evidence, Key, ReplyRecord, Span
 from tests.faults.marks import mark_of
 from tests.faults.money import calls_match_starts, ledger_matches_outcomes, settled_match_outcomes
 from tests.faults.verdict import Verdict
-from tests.faults.windows import deadline_bound, disturbed
+from tests.faults.windows import Windows
 from trivium.kafka.topics import OUTCOMES, REQUESTS
 
 NOTHING: Final = "nothing"
@@ -152,14 +152,14 @@ def _resolved(evidence: Evidence) -> Mapping[tuple[str, int], Mapping[int, int]]
 
 def in_time(evidence: Evidence) -> Verdict:
     """By the deadline and 2 s; after something died, by the deadline, the session timeout and 5 s."""
-    replies, broken = first_replies(evidence), list[str]()
+    replies, broken, windows = first_replies(evidence), list[str](), Windows(evidence)
     arrived: dict[Key, int] = {}
     for record in evidence.requests:
         arrived[record.key] = min(record.at_ms, arrived.get(record.key, _NEVER))
     for key in accepted(evidence):
         if key in arrived and key in replies:
             deadline = arrived[key] + evidence.asked[key].timeout_ms
-            bound = deadline_bound(evidence, arrived[key], deadline)
+            bound = windows.deadline_bound(arrived[key], deadline)
             if replies[key].at_ms > bound:
                 broken.append(f"{key}: its terminal came {replies[key].at_ms - deadline} ms after its deadline, {bound - deadline} were allowed")
     return Verdict("terminal in time", len(replies), broken)
@@ -176,8 +176,9 @@ def retries_bounded(evidence: Evidence) -> Verdict:
 def retries_of(evidence: Evidence) -> tuple[int, int]:
     """First attempts and retries of what ended outside of kill windows."""
     firsts = retries = 0
+    windows = Windows(evidence)
     for record in evidence.ledger:
-        if record.role != "stray" and record.attempts and not disturbed(evidence, record.at_ms):
+        if record.role != "stray" and record.attempts and not windows.disturbed(record.at_ms):
             targets = [attempt.target for attempt in record.attempts]
             firsts += 1
             retries += sum(one == other for one, other in itertools.pairwise(targets))

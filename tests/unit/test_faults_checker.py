@@ -29,7 +29,7 @@ from tests.faults.evidence import (
 from tests.faults.figures import figures, recovery_s
 from tests.faults.money import ambiguous, paid_twice, unrecorded
 from tests.faults.plan import ROUTER_POINTS, TIER_POINTS, What, make
-from tests.faults.windows import deadline_bound
+from tests.faults.windows import Windows
 from trivium.crash import Point
 from trivium.kafka.topics import OUTCOMES, REQUESTS
 
@@ -152,12 +152,14 @@ def test_what_was_paid_twice_is_counted_as_ambiguous() -> None:
 
 def test_the_deadline_is_counted_from_the_last_that_died() -> None:
     evidence = kept()
-    calm = deadline_bound(evidence, BEGAN, BEGAN + 10_000)
+    calm = Windows(evidence).deadline_bound(BEGAN, BEGAN + 10_000)
     assert calm == BEGAN + 12_000
     evidence.events = [Event(BEGAN + 5_000, "kill", "router-1")]
-    assert deadline_bound(evidence, BEGAN, BEGAN + 10_000) == BEGAN + 10_000 + 6_000 + 5_000
+    assert Windows(evidence).deadline_bound(BEGAN, BEGAN + 10_000) == BEGAN + 10_000 + 6_000 + 5_000
+    evidence.events = [Event(BEGAN - 9_000, "start", "router-1"), Event(BEGAN + 11_000, "ready", "router-1")]
+    assert Windows(evidence).deadline_bound(BEGAN, BEGAN + 10_000) == BEGAN + 11_000 + 6_000 + 5_000
     evidence.events = [Event(BEGAN + 5_000, "kill", "router-1"), Event(BEGAN + 15_000, "kill", "router-2")]
-    assert deadline_bound(evidence, BEGAN, BEGAN + 10_000) == BEGAN + 15_000 + 6_000 + 5_000
+    assert Windows(evidence).deadline_bound(BEGAN, BEGAN + 10_000) == BEGAN + 15_000 + 6_000 + 5_000
 
 
 def test_retries_are_not_escalations_and_count_outside_of_kill_windows_only() -> None:
