@@ -15,7 +15,7 @@ from trivium.economy.edits import ladders, structured_form, units, without_units
 from trivium.economy.fragment import written
 from trivium.economy.intervals import Pairs, difference, fewest, not_worse, pairs_of, saved_share, wilson
 from trivium.economy.questions import BadQuestions, Question, halves, is_right, read_questions
-from trivium.economy.slimming import Run, Search, Slimmed, Tried, weights_of
+from trivium.economy.slimming import TOO_DEAR, Run, Search, Slimmed, Tried, weights_of
 
 OWN = Target("finetuned/own", Tier.FINETUNED, "own")
 DOCS = Target("retrieval/docs", Tier.RETRIEVAL, "hybrid", generator=OWN)
@@ -46,9 +46,10 @@ class Model:
         return Outcome(Identity("acme", "1"), 1, "t", Answer("wrong" if wrong else question.label), usage, 10, 0, 0)
 
 
-async def slimmed(model: Model, spec: TaskSpec = SPEC, target: Target = OWN, keep: tuple[str, ...] = (), limit: int = 0) -> Slimmed:
+async def slimmed(model: Model, spec: TaskSpec = SPEC, target: Target = OWN, keep: tuple[str, ...] = (), limit: int = 0,
+                  margin: float = 0.05) -> Slimmed:  # fmt: skip
     calibration, test = halves(QUESTIONS, seed=7)
-    return await Search(model, calibration, test, margin=0.05, seed=7, limit_micro_dollars=limit).slim(spec, ladders(spec, target, keep, None))
+    return await Search(model, calibration, test, margin=margin, seed=7, limit_micro_dollars=limit).slim(spec, ladders(spec, target, keep, None))
 
 
 def names(tried: Sequence[Tried], kept: bool) -> list[str]:
@@ -100,6 +101,21 @@ async def test_context_is_trimmed_as_far_as_the_answers_allow() -> None:
     assert (result.after.spec.passages, result.after.spec.context_budget_tokens) == (2, 150)
     assert result.saved_of(lambda o: o.usage.context_tokens).value == 0.75
     assert not ladders(replace(spec, search_documents=False), OWN, (), None)
+
+
+async def test_a_change_that_loses_more_than_it_saves_is_not_the_result() -> None:
+    _, test = halves(QUESTIONS, seed=7)
+    lost = {int(q.text.split()[1]) for q in test[:1]}
+
+    class Dear(Model):
+        def answer(self, spec: TaskSpec, question: Question) -> Outcome:
+            wrong = "x" not in spec.system and int(question.text.split()[1]) in lost
+            return replace(super().answer(spec, question), **({"result": Answer("wrong")} if wrong else {}))
+
+    spec = TaskSpec("classify", system="Task: classify\nx", examples=(Example("long " * 400, "a"),))
+    result = await slimmed(Dear({}), spec, margin=0.1)
+    assert [(one.kept, one.worse, one.why) for one in result.tested] == [(True, False, ""), (False, False, TOO_DEAR)]
+    assert (result.passed, result.after.spec.system, result.after.spec.examples) == (True, spec.system, ())
 
 
 async def test_the_limit_of_money_ends_the_search_early() -> None:

@@ -2,18 +2,23 @@
 
 A change stays when it saves tokens, weighed by their prices, and the answers are not worse than those of the prompt of today by more than the
 margin (`intervals.not_worse`). A search picks what was lucky, so its prompts are tested on questions that it never saw:
-in the order in which they became slimmer, each at the same level, until the first that fails. The last one that passed
-is the result. Testing in an order that was fixed before needs no correction for how many were tested (fixed-sequence
+in the order in which they became slimmer, each at the same level, until the first that fails. The best of those that
+passed is the result. Testing in an order that was fixed before needs no correction for how many were tested (fixed-sequence
 testing, as in Angelopoulos et al., "Learn then Test", 2021)."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Final
 
 from trivium.core.outcome import Answer, Outcome, Usage
 from trivium.core.policy import Target, TaskSpec
 from trivium.economy.edits import Ladder
 from trivium.economy.intervals import ONE_SIDED, Interval, Pairs, difference, not_worse, pairs_of, saved_share, wilson
 from trivium.economy.questions import Question, is_right
+
+ANSWER_WORTH: Final = 2.0
+"""One point of answers must buy at least two points of tokens, or the change before it is the result."""
+TOO_DEAR: Final = "passed, but saves too little for what it loses"
 
 AskAll = Callable[[TaskSpec, Sequence[Question]], Awaitable[list[Outcome]]]
 """Has every question answered with this spec, in their order. Raises when one could not be asked at all."""
@@ -86,7 +91,7 @@ class Slimmed:
 
     before: Run
     after: Run
-    """Both of the test half; `after` is the slimmest that passed, else `before`."""
+    """Both of the test half; `after` is the best that passed, else `before`."""
     tried: tuple[Tried, ...]
     tested: tuple[Tried, ...]
     """The kept changes, one upon the other, on the test half; the first that fails is the last."""
@@ -146,15 +151,22 @@ class Search:
         for ladder in ladders:
             best = await self._climb(ladder, best, today)
         before, tested = await self._run(spec, self.test, None), list[Tried]()
-        after = before
+        passed = [before]
         for name, slimmer in self.path:
             run = await self._run(slimmer, self.test, before)
-            tested.append(self._judge(name, run, after, before))
+            tested.append(self._judge(name, run, passed[-1], before))
             if tested[-1].worse:
                 break
-            after = run
-        return Slimmed(before, after, tuple(self.tried), tuple(tested), len(self.calibration), self.margin, self.seed,
-                       self.spent, self.stopped, self.weights)  # fmt: skip
+            passed.append(run)
+        end = max(range(len(passed)), key=lambda at: (self._worth(passed[at], before), at))
+        beyond = [replace(one, kept=False, why=TOO_DEAR) if one.kept else one for one in tested[end:]]
+        return Slimmed(before, passed[end], tuple(self.tried), (*tested[:end], *beyond), len(self.calibration), self.margin,
+                       self.seed, self.spent, self.stopped, self.weights)  # fmt: skip
+
+    def _worth(self, run: Run, before: Run) -> float:
+        """Share of the tokens that is saved, less what the lost answers are worth."""
+        lost = (sum(before.right) - sum(run.right)) / max(1, len(run.right))
+        return 1 - sum(run.weight(self.weights)) / max(1, sum(before.weight(self.weights))) - ANSWER_WORTH * max(0.0, lost)
 
     async def _climb(self, ladder: Ladder, best: Run, today: Run) -> Run:
         began = best
