@@ -24,6 +24,7 @@ MODULES: Final[Mapping[str, str]] = {
     "cloud": "services.cloud",
 }  # fmt: skip
 READY_S: Final = 90.0
+_LEAVE_S: Final = 40.0
 
 Reroute = Callable[[str, str, str], str]
 """Who speaks (a process), to what (kafka, tgi, claude, otlp, finetuned, retrieval, cloud), where that is -> where it is told to go:
@@ -117,8 +118,11 @@ class Mesh:
         self.events.note("leave", name)
         part = self.parts[name]
         part.ask_to_leave()
-        async with asyncio.timeout(40):
-            status = await part.process.wait()
+        try:
+            async with asyncio.timeout(_LEAVE_S):
+                status = await part.process.wait()
+        except TimeoutError:
+            raise PartFailed(f"{name} was told to leave and was there {_LEAVE_S:.0f} s later (its log: {part.log})") from None
         await part.stop()
         self.events.note("left", name, status=status)
         return status
