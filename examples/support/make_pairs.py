@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from examples.support.grids import grid_pairs
+from trivium.core.reading import Reader
 from trivium.embed.static import StaticEmbedder
 
 FOLDER: Final = Path(__file__).parent
@@ -23,6 +24,7 @@ SAME_PER_INTENT: Final = 12
 HARD_PER_INTENT: Final = 12
 NEAR_PER_INTENT: Final = 14
 FAR_PER_INTENT: Final = 3
+NEIGHBOURS: Final = 4
 FRAMES: Final = (
     ("How do I ", ("How can I ", "What's the way to ", "Could you explain how to ", "I'd like to know how to ", "How would I ",
                    "Tell me how to ", "what do i do to ")),
@@ -70,6 +72,34 @@ def read_contrasts(path: Path) -> list[dict[str, object]]:
             kind, first, second = (part.strip() for part in line.split("|"))
             pairs.append(_pair(first, second, same, kind, "contrast:" + _draw(first)[:6]))
     return pairs
+
+
+def neighbour_pairs(contrasts: list[dict[str, object]]) -> list[dict[str, object]]:
+    """Texts of different contrasts that the vectors find nearest, though they share at most half of what they speak of:
+    a cache of many subjects shows such candidates all the time."""
+    group: dict[str, str] = {}
+    for pair in contrasts:
+        for side in ("a", "b"):
+            group.setdefault(str(pair[side]), str(pair["group"]))
+    linked = {frozenset((str(pair["a"]), str(pair["b"]))) for pair in contrasts}
+    texts = list(group)
+    reader = Reader()
+    concepts = [frozenset(reader.read(text).concepts) for text in texts]
+    vectors = StaticEmbedder.load().embed_many(texts)
+    pairs: dict[tuple[str, str], dict[str, object]] = {}
+    for text, said, row in zip(texts, concepts, vectors @ vectors.T, strict=True):
+        found = 0
+        for index in (-row).argsort():
+            other = texts[index]
+            alike = 2 * len(said & concepts[index]) > min(len(said), len(concepts[index]))
+            if alike or group[other] == group[text] or frozenset((text, other)) in linked:
+                continue
+            key = (min(text, other), max(text, other))
+            pairs.setdefault(key, _pair(*key, False, "neighbour", f"{group[key[0]]}|{group[key[1]]}"))
+            found += 1
+            if found == NEIGHBOURS:
+                break
+    return list(pairs.values())
 
 
 def same_pairs(intents: Intents) -> list[dict[str, object]]:
@@ -166,7 +196,8 @@ def main() -> None:
     """Writes pairs.jsonl beside this file and prints how many pairs of each kind it holds."""
     intents, topics = read_phrasings(FOLDER / "phrasings.txt")
     pairs = same_pairs(intents) + reworded_pairs(intents)
-    pairs += different_pairs(intents, topics) + read_contrasts(FOLDER / "contrasts.txt")
+    contrasts = read_contrasts(FOLDER / "contrasts.txt")
+    pairs += different_pairs(intents, topics) + contrasts + neighbour_pairs(contrasts)
     pairs += [_pair(*row) for row in grid_pairs()]
     lines = [json.dumps(pair, ensure_ascii=False) for pair in pairs]
     (FOLDER / "pairs.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -34,7 +34,7 @@ def test_training_measures_on_pairs_held_out_and_writes_a_verifier(tmp_path: Pat
 
 def test_the_shipped_verifier_states_its_wrong_hit_rate() -> None:
     verifier = shipped_verifier()
-    assert verifier.wrong_rate == 0.007
+    assert verifier.wrong_rate == 0.008
     assert 0.5 < verifier.bar < 1
 
 

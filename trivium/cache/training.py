@@ -76,7 +76,7 @@ class CacheReport:
 
 
 def train_cache(
-    pairs_path: Path, embedder: Embedder, wrong_rate: float = 0.007, out: Path | None = None
+    pairs_path: Path, embedder: Embedder, wrong_rate: float = 0.008, out: Path | None = None
 ) -> CacheReport:
     """Trains on all pairs, sets the bar by cross-validation for `wrong_rate`, writes the verifier to `out` if given.
 

@@ -43,7 +43,7 @@ def _print_classifier(report: ClassifierReport, output: Path | None) -> None:
 @click.command("train-cache", epilog="Example: trivium train-cache examples/support/pairs.jsonl -o verifier.json")
 @click.argument("pairs", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Where the verifier is written.")
-@click.option("--wrong-rate", default=0.007, show_default=True, help="The share of wrong hits that the bar is set for.")
+@click.option("--wrong-rate", default=0.008, show_default=True, help="The share of wrong hits that the bar is set for.")
 @json_option
 def train_cache(pairs: Path, output: Path | None, wrong_rate: float, as_json: bool) -> None:
     """Train the cache's verifier on pairs of questions, JSONL with a, b and same. Prints hits and wrong hits held out.

@@ -173,3 +173,28 @@ FACETS: Final = _words(
 
 TRACKED: Final = _words("parcel order refund")
 """Things of which "where" asks how far they have come."""
+
+KIN: Final = (
+    "book reserve reservation schedule", "need require necessary must want", "detect recognise see find", "file submit lodge send hand",
+    "visit come attend see", "borrow loan lend", "consequence happen result effect", "cover include insure protect", "begin start commence open apply",
+    "end finish expire close over run_out", "answer reply respond response", "assign give allocate", "money amount sum", "person customer user",
+    "see view visible show look check", "carry bring take transport", "food meal eat", "outlet socket plug", "operation surgery procedure",
+    "work function run operate", "compatible support run work fit", "calculate compute determine", "choose pick select", "employee worker staff colleague",
+    "closest nearest near", "entitle eligible qualify allow right", "permit allow may accept", "belong part member include", "type enter fill input write put",
+    "approve sign authorise authorize", "move change switch transfer", "buy purchase order get", "phone mobile call", "email mail send",
+    "holiday leave vacation", "clinic doctor hospital surgery", "flight fly plane", "drive driving car", "ride travel trip journey",
+    "price cost charge fee pay", "tariff plan rate", "salary pay wage earn", "owe debt pay due", "tax taxes", "bill invoice charge", "cheap expensive price",
+    "publish release come_out out", "update news status change", "current now latest", "status where track", "damage break broken harm", "wait waiting delay",
+    "sent ship parcel way arrive", "arrive come reach deliver receive get", "reach contact call dial", "talk speak discuss", "explain describe", "teach course class lesson",
+    "translate translation language", "convert turn change transform", "copy duplicate transfer", "move transfer migrate switch", "import bring load", "export download get",
+    "delete remove erase", "stop cancel end terminate", "keep retain store hold save", "set_up create install enable make open", "room space place", "shop store branch",
+    "car vehicle rental", "bag luggage baggage suitcase", "bike bicycle", "tv television", "laptop computer", "screen display monitor", "photo picture image",
+    "seat place", "ticket pass", "passport document", "address location", "deadline due", "duration time period", "minimum least smallest lowest", "maximum most largest highest",
+    "repair fix mend", "replace exchange swap change substitute", "lost missing gone", "refuse reject decline deny", "fail failure", "error fault problem issue",
+    "insurance insurer policy cover", "medicine drug tablet pill medication", "illness sick disease", "child kid", "baby infant", "flat apartment home house",
+    "landlord owner", "tenant renter", "boss manager supervisor", "company firm business employer", "job position work", "exam test", "university college",
+    "complain complaint", "claim request demand", "apply application request", "register enrol join sign_up", "attend participate join take_part", "number amount count total",
+    "another extra additional add", "open free available", "possible available", "valid accept", "worth sense", "size fit big", "new replacement", "spill spilled",
+    "noise loud sound hear", "heat heating warm", "leak drip", "silence mute quiet", "block lock freeze", "secure security safe", "steal theft stolen", "hide invisible private",
+)  # fmt: skip
+"""Words that may stand for one another in a question, beside those that share a sense in WordNet. A hint to the score, no more."""

@@ -87,6 +87,10 @@ class Text:
     howoften, state."""
     actors: str
     """Order in which the first and the second person are named: "", "i", "u", "iu", "ui"."""
+    passive: bool
+    """Something is done to its subject."""
+    cast: tuple[tuple[str, int], ...]
+    """Who acts and is acted upon, in that order, each with the clause in which it does: what stands in no other part."""
     trigrams: int
     """Set of the key's trigrams as bits, each at a hash of its three characters: an intersection is one operation."""
 
@@ -135,7 +139,10 @@ def open_contractions(words: list[str]) -> list[str]:
         elif word.endswith("n't"):
             opened.extend((word[:-3], "not"))
         else:
-            opened.append(word.split("'", 1)[0] or word)
+            bare, mark, rest = word.partition("'")
+            opened.append(bare or word)
+            if mark and rest == "s" and bare:
+                opened.append("'s")
     return opened
 
 

@@ -5,7 +5,8 @@ from operator import itemgetter
 from typing import Any, Final, NamedTuple, TypeVar
 
 from trivium.core import wording
-from trivium.core.concepts import TRACKED
+from trivium.core.concepts import ACTIONS, TRACKED
+from trivium.core.frames import framed
 from trivium.core.lexicon import Lexicon, lexicon
 from trivium.core.question import READ_CHARS, Text, capitalised, normalise, stem, trigram_bits
 from trivium.core.tokens import Cutter, quantities
@@ -14,6 +15,8 @@ _T = TypeVar("_T")
 
 _QUOTED: Final = re.compile(r'"([^"]{1,60})"')
 _CAPITAL: Final = re.compile(r"[A-Z](?<=[\w,)'\"] [A-Z])[^\W\d_]+")
+_LETTERED: Final = re.compile(r"(?<![.?!] )\b([^\W\d_]{2,} (?:[B-HJ-Z](?![\w'])|A(?=$|[?.,!;:)])))")
+"""Terminal B, lot A."""
 REMEMBERED: Final = 50_000
 """Words, and small sets and pairs, of which a reader keeps one copy and what is known of it; then it begins anew."""
 _PARTICLE_REACH: Final = 5
@@ -22,19 +25,25 @@ _ASKS: Final = {"why": "why", "when": "when", "where": "where", "who": "who", "w
                 "which": "which"}  # fmt: skip
 _HOW: Final = {"much": "howmuch", "many": "howmany", "long": "howlong", "soon": "howlong", "quickly": "howlong",
                "fast": "howlong", "often": "howoften", "expensive": "howmuch", "big": "howmuch", "come": "why"}  # fmt: skip
-_CAN: Final = frozenset({"can", "may", "could", "would", "will", "please"})
-_WHETHER: Final = frozenset({"do", "does", "is", "are", "did", "has", "have", "was", "were", "am", "should", "must"})
+_CAN: Final = frozenset({"can", "may", "could", "please"})
+_WHETHER: Final = frozenset({"do", "does", "is", "are", "did", "has", "have", "was", "were", "am", "should", "will", "would"})
 _OFFERS: Final = frozenset(
     {"possible", "offer", "have", "support", "there", "provide", "allow", "accept", "sell", "available"}
 )
 _PROCEDURES: Final = frozenset({"policy", "policies", "rules", "procedure", "way", "steps", "process", "need", "have"})
 _WISHES: Final = frozenset({"want", "like", "need", "wish", "please"})
 _ARTICLES: Final = frozenset({"the", "a", "an", "my", "your", "our", "this", "that"})
-_LASTING: Final = frozenset({"source", "target"})
+_LASTING: Final = frozenset({"source", "target", "moment"})
+_BE: Final = frozenset({"is", "are", "was", "were", "be", "been", "being", "am", "get", "gets", "got"})
+_DONE: Final = frozenset(
+    ["bought", "sold", "paid", "sent", "made", "taken", "given", "written", "kept", "held", "found", "left", "brought", "told", "shown", "lost", "won", "built", "spent", "driven", "broken", "stolen", "chosen", "seen", "done", "known", "cut", "hit", "put", "read", "bitten", "taught", "caught", "thrown", "drawn", "grown", "worn", "eaten"]
+)
+"""Participles that do not end in -ed."""
 _FIRST: Final = frozenset({"i", "me", "we", "us"})
 _SECOND: Final = frozenset({"you"})
+_MARKS: Final = frozenset({"'s"})
 
-_ROLE, _ROOTED, _PERSON, _NEGATION, _ARTICLE, _OTHER = range(6)
+_ROLE, _ROOTED, _PERSON, _NEGATION, _ARTICLE, _OTHER, _BREAK = range(7)
 """What a word does to the order of a question: gives the next noun its part, is a noun, ..."""
 
 
@@ -54,6 +63,8 @@ class _Known(NamedTuple):
     """Who takes part."""
     bare: tuple[str, str]
     """The noun with no part."""
+    plays: bool
+    """It may be somebody or something that takes part, not what is done or how."""
 
 
 _WORD_OF: Final = itemgetter(0)
@@ -83,11 +94,12 @@ class Reader:
         key = whole[:READ_CHARS]
         raw = self._cutter.cut(key)
         names = _names(capitalised(text), whole, self._tables)
-        words = self._joined(raw.words)
+        words = self._joined(framed(raw.words))
         numbers, words = quantities(key, words, raw.numbers)
         known = self._knowledge(words)
-        present = frozenset(map(_WORD_OF, known))
-        sequence, roles, actors = self._order(known, names)
+        present = frozenset(map(_WORD_OF, known)) - _MARKS
+        passive = _passive(words)
+        sequence, roles, actors, cast = self._order(known, names, passive)
         negations = 0 if wording.NEGATIONS.isdisjoint(present) else sum(word in wording.NEGATIONS for word in words)
         return Text(
             key=key,
@@ -108,6 +120,8 @@ class Reader:
             ask=self._ask(words),
             actors=actors,
             trigrams=trigram_bits(whole),
+            passive=passive,
+            cast=cast,
         )
 
     def _knowledge(self, words: list[str]) -> list[_Known]:
@@ -125,16 +139,19 @@ class Reader:
     def _learned(self, word: str) -> _Known:
         root = self._root(word)
         if word in wording.ROLE_WORDS:
-            return _Known(word, root, _ROLE, wording.ROLE_WORDS[word], "", _NOBODY)
+            return _Known(word, root, _ROLE, wording.ROLE_WORDS[word], "", _NOBODY, False)
+        if word in wording.CLAUSES:
+            return _Known(word, root, _BREAK, "", "", _NOBODY, False)
         actor = "i" if word in _FIRST else "u" if word in _SECOND else ""
         if root:
             noun = word if word in self._tables.rival else root
-            return _Known(word, root, _ROOTED, noun, actor, (noun, ""))
+            plays = root not in ACTIONS and stem(word) not in self._tables.doing
+            return _Known(word, root, _ROOTED, noun, actor, (noun, ""), plays)
         if actor:
-            return _Known(word, root, _PERSON, actor, actor, _NOBODY)
+            return _Known(word, root, _PERSON, actor, actor, (word, ""), False)
         if word in wording.NEGATIONS:
-            return _Known(word, root, _NEGATION, word, "", _NOBODY)
-        return _Known(word, root, _ARTICLE if word in _ARTICLES else _OTHER, "", "", _NOBODY)
+            return _Known(word, root, _NEGATION, word, "", _NOBODY, False)
+        return _Known(word, root, _ARTICLE if word in _ARTICLES else _OTHER, "", "", _NOBODY, False)
 
     def _root(self, word: str) -> str:
         table = self._tables.concept
@@ -162,38 +179,61 @@ class Reader:
         found = [entry for word in words if word in table for entry in table[word]]
         if "_" in "".join(words):
             for word in words:
-                if "_" in word and word not in table:
+                if "_" in word and word not in table and word not in wording.WHOLE:
                     found += [entry for part in word.split("_") for entry in table.get(part, ())]
         return self._share(frozenset(found))
 
     def _order(
-        self, known: list[_Known], names: frozenset[str]
-    ) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...], str]:
-        """Concepts and pronouns in reading order, the parts that nouns play, and who takes part in which order."""
+        self, known: list[_Known], names: frozenset[str], passive: bool
+    ) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...], str, tuple[tuple[str, int], ...]]:
+        """Concepts and pronouns in reading order, the parts that nouns play, who of the two persons takes part in which
+        order, and who else acts and is acted upon, in that order, each with its clause."""
         sequence: list[str] = []
         roles: list[tuple[str, str]] = []
+        cast: list[tuple[str, int]] = []
         share = self._shared.setdefault
         role = before = actors = ""
-        for word, root, kind, mark, actor, bare in known:
+        clause = first = 0
+        last = _OTHER
+        for word, root, kind, mark, actor, bare, plays in known:
             if kind == _ROOTED:
                 sequence.append(root)
+                if last != _ROOTED and last != _ARTICLE and last != _ROLE and role not in _LASTING:
+                    role = ""
                 if role or names:
                     part = (word if word in names else mark, role)
                     roles.append(share(part, part))
-                    role = role if role in _LASTING else ""
                 else:
                     roles.append(bare)
+                if plays or word in names:
+                    if passive and role == "agent":
+                        cast.insert(first, (mark, clause))
+                    elif not role:
+                        if cast and last == _ROOTED and len(sequence) > 1 and cast[-1][0] == before:
+                            cast.pop()
+                        cast.append((mark, clause))
             elif kind == _ROLE:
-                role = "" if word == "to" and before in wording.INFINITIVES else mark
-                role = "source" if word == "than" and before == "rather" else role
+                if not (word == "to" and before == "than"):
+                    role = "" if word == "to" and before in wording.INFINITIVES else mark
+                    role = "source" if word == "than" and before == "rather" else role
+            elif kind == _BREAK:
+                clause, role, first = clause + 1, "", len(cast)
+            elif word == "'s":
+                if roles:
+                    roles[-1] = share((roles[-1][0], "owner"), (roles[-1][0], "owner"))
+                if cast:
+                    cast.pop()
             elif kind == _OTHER:
-                role = ""
+                role = role if role in _LASTING else ""
             elif kind != _ARTICLE:
                 sequence.append(mark)
+                if kind == _PERSON:
+                    roles.append(bare if not role else share((word, role), (word, role)))
+                    role = role if role in _LASTING else ""
             if actor and actor not in actors:
                 actors += actor
-            before = word
-        return tuple(sequence), tuple(roles), actors
+            before, last = mark if kind == _ROOTED else word, kind
+        return tuple(sequence), tuple(roles), actors, share(tuple(cast), tuple(cast))
 
     def _joined(self, words: list[str]) -> list[str]:
         """Phrases become one word with underscores; "turn the alerts off" becomes "turn_off the alerts"."""
@@ -211,11 +251,25 @@ class Reader:
                 return _asked(words, index)
         if not words:
             return "state"
+        if words[0] == "must":
+            return "must"
         if words[0] in _CAN or (words[0] in ("do", "does", "is", "are") and not _OFFERS.isdisjoint(words[:4])):
             return "can"
         if words[0] in _WHETHER:
             return "whether"
         return "do" if not _WISHES.isdisjoint(words) else "state"
+
+
+def _passive(words: list[str]) -> bool:
+    """Whether a form of "be" or "get" has a participle near behind it."""
+    if _BE.isdisjoint(words):
+        return False
+    for index, word in enumerate(words):
+        if word in _BE:
+            for other in words[index + 1 : index + 6]:
+                if (other.endswith("ed") and len(other) > 4) or other in _DONE:
+                    return True
+    return False
 
 
 def _concepts(words: frozenset[str], known: list[_Known]) -> tuple[str, ...]:
@@ -234,6 +288,7 @@ def _names(text: str, key: str, tables: Lexicon) -> frozenset[str]:
             word = capital.casefold()
             if word in key and _is_name(word, tables):
                 found.add(word)
+        found.update(name.casefold() for name in _LETTERED.findall(text))
     return frozenset(found)
 
 

@@ -130,6 +130,28 @@ POLES: Final[dict[str, tuple[str, str]]] = {
     "safe": ("safe secure", "unsafe insecure dangerous"),
     "annual/monthly": ("monthly per_month every_month", "annual annually yearly per_year once_a_year"),
     "free/paid": ("paid", "free"),
+    "above/below": ("above exceeding at_least more_than", "below under at_most less_than"),
+    "possible": ("possible visible legal", "impossible invisible illegal"),
+    "include/exclude": ("include includes included including cover covers covered covering", "exclude excludes excluded excluding"),
+    "extend/shorten": ("extend extended extending prolong lengthen longer", "shorten shortened shortening shorter"),
+    "merge/split": ("merge merged merging combine combined combining join", "split splitting divide separate"),
+    "left/right": ("left", "right"),
+    "same/different": ("same equal identical", "different"),
+    "forward/back": ("bring_forward", "push_back"),
+    "mandatory/optional": ("mandatory compulsory obligatory required", "optional voluntary"),
+    "assign": ("assign assigned assigning", "unassign unassigned unassigning"),
+    "join/leave": ("join joined joining", "leave leaving quit"),
+    "buy/sell": ("buy buying bought purchase", "sell selling sold"),
+    "lend/borrow": ("lend lending lent", "borrow borrowing borrowed"),
+    "long/short": ("long longer longest", "short shorter shortest"),
+    "high/low": ("high higher highest", "low lower lowest"),
+    "hot/cold": ("hot warm", "cold cool"),
+    "full/empty": ("full", "empty partial"),
+    "win/lose": ("win won winning", "lose lost losing"),
+    "pass/fail": ("pass passed passing", "fail failed failing"),
+    "digital/physical": ("physical printed paper", "digital electronic"),
+    "arrive/depart": ("arrive arrives arrived arriving arrival", "depart departs departed departing departure"),
+    "employ": ("hire hired hiring", "fire fired firing dismiss dismissed"),
 }  # fmt: skip
 """Axes of opposites. Multi-word forms are written with underscores."""
 
@@ -148,19 +170,26 @@ RIVALS: Final[dict[str, str]] = {
     "card kind": "debit credit virtual disposable prepaid physical",
     "role": "admin administrator=admin owner guest manager viewer editor",
     "currency": "dollar=usd dollars=usd euro=eur euros=eur pound=gbp pounds=gbp usd eur gbp yen",
+    "period": "year yearly=year annual=year annually=year month monthly=month week weekly=week day daily=day hour hourly=hour minute",
+    "side": "north south east west northern=north southern=south eastern=east western=west",
+    "season": "spring summer autumn fall=autumn winter",
+    "part of day": "morning afternoon evening night noon midnight",
+    "asked time": "asked_time asked_date=asked_day asked_day asked_weekday=asked_day asked_month asked_year",
     "time": "before prior=before during while=during after",
 }  # fmt: skip
 """Groups in which one word excludes another: two texts that each name some, but not the same, ask different things.
 "laptop=computer" is another word for a member."""
 
 STOPWORDS: Final = _words(
-    "a an the i me my mine we us our ours you your yours he she it its they them their this that these those is am are "
+    "'s a an the i me my mine we us our ours you your yours he she it its they them their this that these those is am are "
     "was were be been being do does did doing done have has had having will would shall should can could may might must "
     "of in on at by for with to from as into onto about and or but if then than so too very just also only any some such "
     "there here please want need like get got getting give know tell possible able way how what when where why who which "
     "whose whom let help s t d ll m re ve up out off over again still yet now already really actually ever even else "
     "one thing things something anything someone somebody anyone anybody kind sort bit lot im look looking see try trying "
     "make makes made take takes happen happens happening come comes go goes going use using work works working "
+    "during via upon okay ok allowed permitted permit he she him her his hers place till between within across per "
+    "everybody everyone meaning must many much number amount total asked_time asked_date asked_day asked_month asked_year asked_weekday "
     "policy policies rules terms explain show say says said think question wonder wondering mean means meant because since while once though although"
 )
 """Words that carry little of what is asked. Polarity, direction and kind of question are read before they go."""
@@ -195,11 +224,21 @@ SWITCHES: Final = frozenset({
 })  # fmt: skip
 """Axes on which the marked side undoes something, so that it is kin to a negation: "turn it off" is "I don't want it"."""
 
+WHOLE: Final = _words("sold_out not_accepted not_correct not_go_through not_in not_connected not_reachable not_remember")
+"""Phrases whose words do not stand for themselves."""
+
+CONVERSES: Final = frozenset({"send/receive", "lend/borrow", "buy/sell"})
+"""Axes whose sides say the same of two people: "you sent me" is "I received"."""
+
 ROLE_WORDS: Final = {
     "from": "source", "leaving": "source", "to": "target", "into": "target", "onto": "target", "towards": "target",
     "toward": "target", "by": "agent", "than": "measure", "with": "with", "for": "for", "instead": "source",
+    "of": "of", "before": "moment", "after": "moment", "at": "place", "in": "place", "on": "place",
 }  # fmt: skip
 """Which part the noun after a preposition plays; a noun without one is the subject or the object by its place."""
+
+CLAUSES: Final = _words("when if whether because while although though unless until since whenever so that which who what where and")
+"""Words that begin another clause, in which the parts are given anew."""
 
 INFINITIVES: Final = _words("how want like need able possible going have supposed trying try way would love prefer unable wish hope allowed do go")
 """Words after which "to" opens a verb, not a destination."""
