@@ -14,7 +14,9 @@ decision. An application takes them apart, on a stream with `noack()`:
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, MutableSet, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableSet, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any, cast
 
@@ -26,6 +28,7 @@ from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer
 from faust.types import TP, EventT, Message
 from faust.types.tuples import ConsumerMessage
 
+from streams.suspects import KILLED, Note, Taken, take_over
 from trivium.crash import Crash, Point, pass_by
 from trivium.kafka.floor import Floor
 from trivium.kafka.guard import guard
@@ -38,6 +41,8 @@ _FETCH_S = 1.0
 _FULL_FETCH_S = 0.02
 _FULL_PAUSE_S = 0.005
 
+_NO_KILLERS: frozenset[int] = frozenset()
+
 RECORDS_OF_AN_EVENT = 64
 
 
@@ -48,18 +53,24 @@ Done = Callable[[], None]
 class BatchMessage(ConsumerMessage):
     """What Faust takes for one message: records of one partition, in order."""
 
-    __slots__ = ("batch", "finish")
+    __slots__ = ("batch", "finish", "killers", "taken")
 
     batch: Sequence[ConsumerRecord]
     finish: Callable[[TP, int], None]
+    killers: frozenset[int]
+    """Offsets of records that nobody may look into; see streams/suspects.py."""
+    taken: asyncio.Event
+    """Set when every record was handled."""
 
 
 def records_of(event: EventT[Any]) -> Iterator[tuple[Delivered, Done]]:
     """The records of an event of the safe consumer, each with what to call when it is done."""
     message = cast(BatchMessage, event.message)
-    finish, tp = message.finish, message.tp
+    finish, tp, killers = message.finish, message.tp, message.killers
     for record in message.batch:
-        yield delivered(record), partial(finish, tp, record.offset)
+        found = delivered(record)
+        yield (replace(found, unreadable=KILLED) if record.offset in killers else found), partial(finish, tp, record.offset)
+    message.taken.set()
 
 
 class Nothing:
@@ -83,6 +94,8 @@ class SafeConsumer(Consumer):
         self._floors: dict[TP, Floor] = {}
         self.crash_at = crash
         self._fetch_max_wait_ms = fetch_max_wait_ms
+        self._taken: dict[TP, Taken] = {}
+        self._last: BatchMessage | None = None
         self.acks_total = 0
         """Acknowledgements that moved a floor; with `open_count`, what the watchdog looks at."""
         super().__init__(*args, **kwargs)
@@ -120,8 +133,22 @@ class SafeConsumer(Consumer):
         For memory that is folded again on assignment: at `app.on_rebalance_complete` nothing was delivered yet.
         """
         thread = cast(SafeConsumerThread, self._thread)
-        found: Mapping[TP, int] = await thread.call_thread(thread.start_offsets)
-        return found
+        found: tuple[Mapping[TP, int], dict[TP, Taken]] = await thread.call_thread(thread.start_offsets)
+        self._taken = found[1]
+        for tp, taken in self._taken.items():
+            if taken.alone_until:
+                self.log.warning("%s-%d: routers died over what waits here: it is handed out one by one", tp.topic, tp.partition)
+        return found[0]
+
+    @property
+    def killers(self) -> Mapping[tuple[str, int], frozenset[int]]:
+        """Topic and partition -> offsets that nobody may look into; known after `start_offsets`."""
+        return {(tp.topic, tp.partition): taken.killers for tp, taken in self._taken.items() if taken.killers}
+
+    def note(self, tp: TP, committed: int) -> str:
+        """What stands beside a commit of that offset."""
+        taken = self._taken.get(tp)
+        return "" if taken is None else taken.note.text(committed)
 
     def finish(self, tp: TP, offset: int) -> None:
         """Take a record out of its floor; no effect when it is not in it (any more)."""
@@ -139,9 +166,22 @@ class SafeConsumer(Consumer):
         if revoked:
             pass_by(self.crash_at, Point.DURING_REVOKE)
         await self.force_commit()
+        await self._leave_clean(revoked)
         await super().on_partitions_revoked(revoked)
         for tp in revoked:
             self._floors.pop(tp, None)
+            self._taken.pop(tp, None)
+
+    async def _leave_clean(self, revoked: set[TP]) -> None:
+        """Whoever lives to see its partitions go was not killed by a record of them."""
+        left = {tp: self._taken[tp] for tp in revoked if tp in self._taken and self._taken[tp].note.starts}
+        if left:
+            self._taken |= {tp: Taken(Note(out=taken.note.out)) for tp, taken in left.items()}
+            await self._write_notes(left)
+
+    async def _write_notes(self, partitions: Iterable[TP]) -> None:
+        thread = cast(SafeConsumerThread, self._thread)
+        await thread.call_thread(thread.write_notes, list(partitions))
 
     async def commit_and_end_transactions(self) -> None:
         """The last commit. Stock leaves it out when another is under way, which knows less: what was done since came again."""
@@ -202,7 +242,46 @@ class SafeConsumer(Consumer):
         if not self.flow_active:
             await self._seek_back()
             return
+        if self._taken:
+            records = {tp: await self._deliver_alone(tp, batch, generation) for tp, batch in records.items()}
         await self._deliver(records, generation)
+
+    async def _deliver_alone(self, tp: TP, batch: list[ConsumerRecord], generation: int) -> list[ConsumerRecord]:
+        """Hand out the suspects among these one by one, each after a note that names it; returns the others."""
+        taken = self._taken.get(tp)
+        if taken is None or not taken.alone_until:
+            return batch
+        for number, record in enumerate(batch):
+            if record.offset >= taken.alone_until or not self.flow_active or self.app.consumer_generation_id != generation:
+                rest = batch[number:]
+                break
+            await self._until_taken(generation)
+            self._taken[tp] = taken = replace(taken, note=replace(taken.note, at=record.offset))
+            await self._write_notes([tp])
+            await self._hand_over(tp, [record], generation)
+            await self._until_taken(generation)
+            self._taken[tp] = taken = replace(taken, note=replace(taken.note, at=-1))
+        else:
+            rest = []
+        await self._write_notes([tp])
+        if batch[-1].offset + 1 >= taken.alone_until:
+            self._taken[tp] = replace(taken, alone_until=0)
+        return rest
+
+    async def _until_taken(self, generation: int) -> None:
+        """Until everything that was handed over has been handled, or went away in a rebalance."""
+        last = self._last
+        while last is not None and not last.taken.is_set() and not self.should_stop:
+            if not self.flow_active or self.app.consumer_generation_id != generation:
+                return
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_FETCH_S):
+                    await last.taken.wait()
+
+    async def _hand_over(self, tp: TP, batch: list[ConsumerRecord], generation: int) -> None:
+        message = self._last = self._message(tp, batch, generation)
+        await self.callback(message)
+        self._read_offset[tp] = batch[-1].offset
 
     def _enter(self, records: Mapping[TP, list[Any]]) -> None:
         """Hold the floors below everything that was fetched, whatever becomes of it."""
@@ -214,7 +293,7 @@ class SafeConsumer(Consumer):
 
     async def _deliver(self, records: Mapping[TP, list[ConsumerRecord]], generation: int) -> None:
         """Hand over the partitions in turn, a batch of each."""
-        callback, app = self.callback, self.app
+        app = self.app
         for begin in range(0, max(map(len, records.values())), RECORDS_OF_AN_EVENT):
             for tp, whole in records.items():
                 batch = whole[begin : begin + RECORDS_OF_AN_EVENT]
@@ -222,8 +301,7 @@ class SafeConsumer(Consumer):
                     continue
                 if not self.flow_active or app.consumer_generation_id != generation:
                     return
-                await callback(self._message(tp, batch, generation))
-                self._read_offset[tp] = batch[-1].offset
+                await self._hand_over(tp, batch, generation)
             await asyncio.sleep(0)
 
     def _message(self, tp: TP, batch: list[ConsumerRecord], generation: int) -> BatchMessage:
@@ -237,7 +315,9 @@ class SafeConsumer(Consumer):
             tp=tp,
             generation_id=generation,
         )
-        message.batch, message.finish = batch, self.finish
+        taken = self._taken.get(tp)
+        message.batch, message.finish, message.taken = batch, self.finish, asyncio.Event()
+        message.killers = _NO_KILLERS if taken is None else taken.killers
         return message
 
     async def _seek_back(self) -> None:
@@ -250,6 +330,10 @@ class SafeConsumer(Consumer):
 class SafeConsumerThread(AIOKafkaConsumerThread):
     """The thread in which aiokafka runs: short fetches, bounded commits, a bounded stop."""
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._stood: dict[TP, int] = {}
+
     def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
         # Stock hard-codes 1,500 ms: a round trip over the embedded broker then takes seconds.
@@ -261,23 +345,43 @@ class SafeConsumerThread(AIOKafkaConsumerThread):
         await super().on_start()
         guard(self._ensure_consumer())
 
-    async def start_offsets(self) -> Mapping[TP, int]:
-        """See SafeConsumer.start_offsets; runs in this thread."""
+    async def start_offsets(self) -> tuple[Mapping[TP, int], dict[TP, Taken]]:
+        """See SafeConsumer.start_offsets, with what earlier routers left; leaves a note of our own. Runs in this thread."""
         consumer = self._ensure_consumer()
-        partitions = ensure_TPset(consumer.assignment())
-        found = {tp: await consumer.committed(TopicPartition(*tp)) for tp in partitions}
-        without = [TopicPartition(*tp) for tp, offset in found.items() if offset is None]
+        partitions = [TopicPartition(*tp) for tp in ensure_TPset(consumer.assignment())]
+        found = await consumer._coordinator.fetch_committed_offsets(partitions)
+        without = [tp for tp in partitions if tp not in found or found[tp].offset < 0]
         first = await consumer.beginning_offsets(without) if without else {}
-        return {tp: first[TopicPartition(*tp)] if offset is None else offset for tp, offset in found.items()}
+        ends = await consumer.end_offsets(partitions) if partitions else {}
+        starts = {tp: first[tp] if tp in first else found[tp].offset for tp in partitions}
+        taken = {tp: take_over("" if tp in first else found[tp].metadata, starts[tp], ends[tp]) for tp in partitions}
+        due = {tp: OffsetAndMetadata(starts[tp], one.note.text(starts[tp])) for tp, one in taken.items() if one.note != Note()}
+        await self._commit_noted(due)
+        self._stood = {TP(*tp): at for tp, at in starts.items()}
+        return dict(self._stood), {TP(*tp): one for tp, one in taken.items() if one.note != Note()}
+
+    async def write_notes(self, partitions: Sequence[TP]) -> None:
+        """Commit what is committed once more, with the notes of now."""
+        note = cast(SafeConsumer, self.consumer).note
+        stood = {tp: self._stood[tp] for tp in partitions if tp in self._stood}
+        await self._commit_noted({TopicPartition(*tp): OffsetAndMetadata(at, note(tp, at)) for tp, at in stood.items()})
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         """Commit; False when it did not happen: it is tried again, or the records come again. Never a crash."""
         assigned = self.assignment()
-        due = {TopicPartition(*tp): OffsetAndMetadata(at, "") for tp, at in offsets.items() if tp in assigned}
+        note = cast(SafeConsumer, self.consumer).note
+        ours = {tp: at for tp, at in offsets.items() if tp in assigned}
         pass_by(cast(SafeConsumer, self.consumer).crash_at, Point.BEFORE_COMMIT)
+        if not await self._commit_noted({TopicPartition(*tp): OffsetAndMetadata(at, note(tp, at)) for tp, at in ours.items()}):
+            return False
+        self._stood |= ours
+        return True
+
+    async def _commit_noted(self, due: Mapping[TopicPartition, OffsetAndMetadata]) -> bool:
         try:
             async with asyncio.timeout(_COMMIT_TIMEOUT_S):
-                await self._ensure_consumer().commit(due)
+                if due:
+                    await self._ensure_consumer().commit(due)
         except (CommitFailedError, IllegalStateError) as error:
             self.log.info("a rebalance overtook a commit: %s", error)
             return False

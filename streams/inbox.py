@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from google.protobuf.message import DecodeError
 
+from streams.suspects import KILLED
 from trivium.codec import content_type_of, decode_request, identity_from, open_event
 from trivium.core.errors import BadRequest, Undecodable
 from trivium.core.outcome import Reason, ReasonCode
@@ -115,6 +116,8 @@ def is_forwarded(record: Delivered) -> bool:
 
 
 def _readable(record: Delivered) -> None:
+    if record.unreadable == KILLED:
+        raise Undecodable(Reason(ReasonCode.STARTED_TOO_OFTEN, KILLED, "value", "look for what kills the router before it is replayed"))
     if record.unreadable:
         raise Undecodable(Reason(ReasonCode.UNDECODABLE, record.unreadable, "value", "write records with a Kafka client"))
 

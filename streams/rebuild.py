@@ -39,6 +39,8 @@ class RebuildOptions:
     signatures: Signatures | None = None
     look: Look = nothing_found
     crash: Crash | None = None
+    killers: Mapping[tuple[str, int], frozenset[int]] = field(default_factory=dict)
+    """Topic and partition -> offsets of records that nobody may look into (streams/suspects.py)."""
 
     def late_ms(self) -> int:
         """How long after an attempt's deadline its first outcome may be written."""
@@ -94,7 +96,8 @@ async def _read(
     if not until:
         return
     async for record in read_tail(options.bootstrap, topic, since_ms, until, options.reader):
-        _give(folds[record.partition], topic, record)
+        if record.offset not in options.killers.get((topic, record.partition), ()):
+            _give(folds[record.partition], topic, record)
         count += 1
         if count % _YIELD_EVERY == 0:
             await asyncio.sleep(0)

@@ -238,6 +238,7 @@ class Crew(Service):
             self._knowledge.signatures,
             self._knowledge.look,
             self._process.crash,
+            safe_consumer(self.app).killers,
         )
         for left in reversed(range(_FOLD_TRIES)):
             try:
