@@ -16,6 +16,7 @@ OWN = {
     "cache": "cache:cache",
     "deadletter": "deadletter:deadletter",
     "erase": "erase:erase",
+    "feedback": "feedback:feedback",
     "ingest": "ingest:ingest",
     "key": "key:key",
     "ledger": "ledger:ledger",

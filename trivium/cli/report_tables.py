@@ -108,5 +108,5 @@ def notes(total: ReportLine, count: int) -> list[str]:
     if total.cost_unsplit:
         made.append(f"{dollars(total.cost_unsplit)} were written down without saying what for.")
     if total.waiting_feedback:
-        made.append(f"Feedback waits for {total.waiting_feedback:,} requests that the ledger does not know.")
+        made.append(f"Feedback that waits for a request which the ledger does not know: {total.waiting_feedback:,}.")
     return made

@@ -24,10 +24,10 @@ def url_of(database: str) -> str:
     try:
         url = make_url(named)
     except ArgumentError:
-        raise BadSetting("TRIVIUM_LEDGER_DB is neither a file name nor a database URL (postgresql://user@host/name)") from None
+        raise BadSetting("the ledger's database (TRIVIUM_LEDGER_DB, --db) is neither a file name nor a URL like postgresql://user@host/name") from None
     backend = url.get_backend_name()
     if backend not in ("sqlite", "postgresql"):
-        raise BadSetting(f"TRIVIUM_LEDGER_DB is a database of the kind {backend!r}; it must be sqlite or postgresql")
+        raise BadSetting(f"the ledger's database (TRIVIUM_LEDGER_DB, --db) is of the kind {backend!r}; it must be sqlite or postgresql")
     if backend == "postgresql" and url.drivername == "postgresql":
         url = url.set(drivername="postgresql+psycopg")
     return url.render_as_string(hide_password=False)
@@ -105,7 +105,7 @@ def _engine(url: str) -> Engine:
         waits = {"connect_timeout": _WAIT_S, "options": "-c statement_timeout=60000 -c lock_timeout=60000"}
         return create_engine(url, connect_args=waits, pool_pre_ping=True, pool_size=4)
     except (ModuleNotFoundError, NoSuchModuleError) as error:
-        raise BadSetting(f"TRIVIUM_LEDGER_DB needs a driver that is not installed ({error}): pip install 'trivium[ledger]'") from None
+        raise BadSetting(f"the ledger's database needs a driver that is not installed ({error}): pip install 'trivium[ledger]'") from None
 
 
 def _sqlite(connection: sqlite3.Connection, _record: object) -> None:
