@@ -135,8 +135,7 @@ async def doors(policy: Policy) -> AsyncIterator[tuple[Door, Door, CacheView]]:
 async def run(triples: Sequence[Triple], policy: Policy) -> list[Asked]:
     """What every rewording and every partner got, all questions being in the cache together."""
     async with doors(policy) as (writing, reading, view):
-        for triple in triples:
-            await writing.fill(triple.base, TENANT, SUBJECT)
+        await asyncio.gather(*(writing.fill(triple.base, TENANT, SUBJECT) for triple in triples))
         async with asyncio.timeout(WAIT_S):
             while view.entries < len(triples):  # noqa: ASYNC110 (the view has no event)
                 await asyncio.sleep(0.02)
