@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.consumer.fetcher import Fetcher
 
 from infra.broker import EmbeddedBroker
 from tests.raw_records import batch, produce, sealed
@@ -124,3 +125,27 @@ async def test_odd_but_sound_records_come_as_they_are(broker: EmbeddedBroker) ->
     assert [(record.key, record.value) for record in seen] == [(key, value) for key, value, _ in records]
     assert len(seen[2].headers) == 20_000
     assert seen[3].header("twice") == b"2"
+
+
+async def test_fetching_that_dies_is_noticed(broker: EmbeddedBroker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """aiokafka says nothing then (its issue in tests/real/kafka/test_pins_aiokafka.py): a member leaves, a view connects again."""
+    broken = True
+
+    async def dies(self: Fetcher, *request: object) -> bool:
+        if broken:
+            raise RuntimeError("whatever it is that it does not expect")
+        return bool(await stock(self, *request))
+
+    stock = Fetcher._proc_fetch_request
+    monkeypatch.setattr(Fetcher, "_proc_fetch_request", dies)
+    seen: list[bytes | None] = []
+    async with Tail(broker.bootstrap, "log", lambda record: seen.append(record.value)):
+        member = GroupConsumer(broker.bootstrap, "tier", ("log",), lambda claim: None)
+        await member.start()
+        done, _ = await asyncio.wait((member.failed,), timeout=20)
+        assert done
+        assert "fetching has ended" in str(member.failed.exception())
+        await member.stop()
+        broken = False
+        await produce(broker.bootstrap, "log", 0, sound(b"0"))
+        await until(lambda: seen == [b"0"])

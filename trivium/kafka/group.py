@@ -41,7 +41,7 @@ from trivium.kafka.claim import (
     reading_begins,
 )
 from trivium.kafka.floor import Floor
-from trivium.kafka.guard import guard
+from trivium.kafka.guard import fetched, guard, stop
 from trivium.kafka.reader import delivered
 from trivium.kafka.security import arguments, unreachable
 
@@ -247,7 +247,7 @@ class GroupConsumer:
 
     async def _fetched(self, consumer: AIOKafkaConsumer) -> Mapping[TopicPartition, list[ConsumerRecord]]:
         try:
-            batch: Mapping[TopicPartition, list[ConsumerRecord]] = await consumer.getmany(timeout_ms=_POLL_MS)
+            return await fetched(consumer, _POLL_MS)
         except OffsetOutOfRangeError as error:
             await self._start_over(consumer, error.args[0])
             return {}
@@ -262,7 +262,6 @@ class GroupConsumer:
             _LOG.warning("group %s: fetching failed and goes on: %r", self._group, error)
             await asyncio.sleep(_RETRY_S)
             return {}
-        return batch
 
     def _hand_out(self, lane: Lane, records: list[ConsumerRecord]) -> None:
         floor, on_claim = lane.floor, self._on_claim
@@ -382,7 +381,7 @@ class GroupConsumer:
     async def _close(self, consumer: AIOKafkaConsumer) -> None:
         try:
             async with asyncio.timeout(self._options.stop_timeout_ms / 1000):
-                await consumer.stop()
+                await stop(consumer)
         except _GONE as error:
             _LOG.warning("group %s was not left cleanly: %r", self._group, error)
 

@@ -16,13 +16,14 @@ is delivered as `Unreadable`, with its bytes, and the offset moves on. Nothing i
 import logging
 import struct
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.codec import gzip_decode, lz4_decode, snappy_decode, zstd_decode
 from aiokafka.consumer.fetcher import FetchResult
+from aiokafka.errors import KafkaError
 from aiokafka.record.legacy_records import LegacyRecordBatch
 from aiokafka.record.util import calc_crc32c, decode_varint
 
@@ -51,6 +52,25 @@ def guard(consumer: AIOKafkaConsumer) -> None:
     fetcher = consumer._fetcher
     fetcher._client = client = _Overheard(fetcher._client)
     fetcher._records = _Results(client, fetcher._records)
+
+
+async def fetched(
+    consumer: AIOKafkaConsumer, timeout_ms: int, *partitions: TopicPartition
+) -> Mapping[TopicPartition, list[ConsumerRecord]]:
+    """As `getmany`. Raises KafkaError when the task that fetches is dead: nothing ever comes then, and aiokafka says nothing."""
+    batch: Mapping[TopicPartition, list[ConsumerRecord]] = await consumer.getmany(*partitions, timeout_ms=timeout_ms)
+    if not batch and consumer._fetcher._fetch_task.done():
+        raise KafkaError("fetching has ended by itself")
+    return batch
+
+
+async def stop(consumer: AIOKafkaConsumer) -> None:
+    """As its own, which leaves its connections open when fetching had died."""
+    try:
+        await consumer.stop()
+    except KafkaError:
+        await consumer._client.close()
+        raise
 
 
 class _Overheard:

@@ -16,7 +16,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from trivium.core.errors import Unreachable
-from trivium.kafka.guard import Unreadable, guard
+from trivium.kafka.guard import Unreadable, fetched, guard, stop
 from trivium.kafka.record import Delivered
 from trivium.kafka.security import arguments, unreachable
 
@@ -83,7 +83,7 @@ async def connected(bootstrap: str, topic: str, options: ReaderOptions) -> Async
 async def _stopped(consumer: AIOKafkaConsumer) -> None:
     try:
         async with asyncio.timeout(5):
-            await consumer.stop()
+            await stop(consumer)
     except _GONE as error:
         _LOG.warning("a reader did not stop cleanly: %r", error)
 
@@ -125,12 +125,11 @@ async def _poll(
     consumer: AIOKafkaConsumer, partitions: list[TopicPartition]
 ) -> Mapping[TopicPartition, list[ConsumerRecord]]:
     try:
-        batch: Mapping[TopicPartition, list[ConsumerRecord]] = await consumer.getmany(*partitions, timeout_ms=_POLL_MS)
+        return await fetched(consumer, _POLL_MS, *partitions)
     except OffsetOutOfRangeError as error:
         raise Unreachable(f"records vanished while they were read: {error}") from error
     except KafkaError as error:
         raise Unreachable(f"the broker stopped answering: {error!r}") from error
-    return batch
 
 
 async def _unfinished(consumer: AIOKafkaConsumer, unread: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
