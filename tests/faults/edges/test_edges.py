@@ -1,6 +1,6 @@
 """Each edge of the mesh under each trouble: every request ends, nothing half-said looks whole, and all goes on afterwards.
 
-    .venv/bin/python -m pytest tests/faults/edges -s          TRIVIUM_EDGES_SEED for other delays and cuts
+    .venv/bin/python -m pytest tests/faults/edges -s          EDGES_SEED for other delays and cuts
 """
 
 import asyncio
@@ -29,7 +29,7 @@ from trivium.v1 import request_pb2
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-SEED = int(os.environ.get("TRIVIUM_EDGES_SEED", "1"))
+SEED = int(os.environ.get("EDGES_SEED", "1"))
 TIMEOUT_MS = 4_000
 GRACE_MS = 2_000
 BUSY_MS = 30_000

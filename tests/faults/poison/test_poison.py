@@ -1,6 +1,6 @@
 """Ten thousand malformed records and calls against a whole mesh: every process stays, every neighbour is answered.
 
-    .venv/bin/python -m pytest tests/faults/poison -s          TRIVIUM_POISON=50000 for more, TRIVIUM_POISON_SEED for others
+    .venv/bin/python -m pytest tests/faults/poison -s          POISON=50000 for more, POISON_SEED for others
 """
 
 import asyncio
@@ -30,9 +30,9 @@ from trivium.kafka.reader import Tail
 from trivium.kafka.record import Delivered
 from trivium.v1 import journey_pb2
 
-COUNT = int(os.environ.get("TRIVIUM_POISON", "10000"))
+COUNT = int(os.environ.get("POISON", "10000"))
 CALLS = 400
-SEED = int(os.environ.get("TRIVIUM_POISON_SEED", "1"))
+SEED = int(os.environ.get("POISON_SEED", "1"))
 GROUPS = {GROUP: (topics.REQUESTS, topics.OUTCOMES)} | {
     f"trivium-{tier.value}": topics.lanes(tier) for tier in topics.Tier
 }
