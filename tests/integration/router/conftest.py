@@ -33,7 +33,7 @@ from trivium.v1 import journey_pb2, records_pb2, request_pb2
 PARTITIONS = 4
 POLICY = """
 revision: 7
-attempt_cap_ms: 5_000
+attempt_cap_ms: 20_000
 reference_target: cloud/frontier
 tenants:
   acme: {reply_topics: [trivium.responses]}
@@ -51,7 +51,7 @@ novel: {route: [cloud/frontier]}
 tasks:
   draft: {can_wait: true, route: [{target: finetuned/small, bar: 0.5}, cloud/frontier], system: Draft., timeout_ms: 20_000}
   quick: {route: [finetuned/small, cloud/frontier], system: Quick., timeout_ms: 1_000}
-  ours: {route: [finetuned/small], system: Ours., timeout_ms: 10_000}
+  ours: {route: [finetuned/small], system: Ours., timeout_ms: 30_000}
   faq: {route: [finetuned/small], system: Faq., cache: {semantic: false}}
 """
 
