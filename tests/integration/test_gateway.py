@@ -62,6 +62,12 @@ async def test_a_request_is_answered_by_the_first_target_and_written_down(mesh: 
     assert 'trivium_terminals_total{door="grpc",kind="answered"' in mesh.metrics()
 
 
+async def test_batch_work_says_to_its_tier_that_idle_slots_will_do(mesh: GatewayMesh) -> None:
+    for priority in ("batch", "normal"):
+        await mesh.stub.Complete(asking(priority=priority, cache="bypass"), timeout=TIMEOUT)
+    assert [work.slip.spare for work in mesh.finetuned.works] == [True, False]
+
+
 async def test_an_id_is_made_for_who_has_none(mesh: GatewayMesh) -> None:
     one = await mesh.stub.Complete(asking(), timeout=TIMEOUT)
     other = await mesh.stub.Complete(asking(), timeout=TIMEOUT)
