@@ -74,7 +74,9 @@ class Process:
         self.stopping = asyncio.Event()
         """Set by SIGTERM or SIGINT: finish what was begun, then return."""
         self.metrics = Metrics()
-        self.tracing = tracing or start(f"trivium-{service}", self.instance, settings.otlp, ratio=settings.trace_ratio)
+        self.tracing = tracing or start(
+            f"trivium-{service}", self.instance, settings.otlp, ratio=settings.trace_ratio, headers=settings.otlp_headers
+        )
         self.crash = read_crash(settings.crash_at)
         """Where this process kills itself; None in all but tests of failure."""
         self.tuned = False

@@ -46,6 +46,7 @@ class ProcessSettings:
     instance: str = setting("INSTANCE", "", "name of this instance; default service-host-pid")
     policy: str = setting("POLICY", "examples/support/policy.yaml", "the policy file; reloaded when it changes")
     otlp: str = setting("OTLP", "", "OTLP/gRPC endpoint for traces (http://host:4317); empty: no traces")
+    otlp_headers: str = setting("OTLP_HEADERS", "", "sent to it with every batch of spans: name=value,name=value", secret=True)
     trace_ratio: float = setting("TRACE_RATIO", 1.0, "share of the traces that begin here which are sent, 0 to 1; a caller's `sampled` flag goes first")
     ops_port: int = setting("OPS_PORT", 0, "HTTP port of /metrics, /ready and /live; 0: any free port")
     log_level: str = setting("LOG_LEVEL", "INFO", "DEBUG, INFO, WARNING or ERROR")

@@ -4,13 +4,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 
+import grpc
 import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode, get_current_span
 
 from trivium.core.errors import BadSetting
 from trivium.telemetry.names import ERROR_TYPE, SPAN_WORK
+from trivium.telemetry.otlp import EXPORT
 from trivium.telemetry.tracing import (
     NO_CONTEXT,
     context_from_headers,
@@ -160,3 +164,36 @@ def test_a_collector_that_is_down_holds_nobody() -> None:
     began = time.monotonic()
     tracing.close(timeout_s=0.2)
     assert time.monotonic() - began < 2
+
+
+def test_a_collector_gets_its_headers_and_whose_process_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=staging")
+    seen: list[tuple[dict[str, str], bytes]] = []
+
+    def export(request: bytes, context: grpc.ServicerContext) -> bytes:
+        seen.append((dict(context.invocation_metadata()), request))
+        return b""
+
+    service, method = EXPORT.strip("/").split("/")
+    server = grpc.server(ThreadPoolExecutor(1))
+    handler = grpc.method_handlers_generic_handler(service, {method: grpc.unary_unary_rpc_method_handler(export)})
+    server.add_generic_rpc_handlers((handler,))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    tracing = start("trivium-test", "one", f"http://127.0.0.1:{port}", headers="API-Key=a%20b, team=x")
+    tracing.tracer.start_span(SPAN_WORK, NO_CONTEXT).end()
+    tracing.close(30)
+    server.stop(None).wait()
+    ((metadata, request),) = seen
+    assert (metadata["api-key"], metadata["team"]) == ("a b", "x")
+    (spans,) = ExportTraceServiceRequest.FromString(request).resource_spans
+    said = {one.key: one.value.string_value for one in spans.resource.attributes}
+    assert (said["service.name"], said["service.instance.id"]) == ("trivium-test", "one")
+    assert said["deployment.environment.name"] == "staging"
+
+
+@pytest.mark.parametrize("headers", ["secret", "a=1,a=2", "=x"])
+def test_headers_that_are_none_are_refused_without_their_text(headers: str) -> None:
+    with pytest.raises(BadSetting, match="name=value,name=value") as told:
+        start("trivium-test", "one", "http://127.0.0.1:1", headers=headers)
+    assert headers not in str(told.value)

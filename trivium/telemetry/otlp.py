@@ -31,7 +31,7 @@ _FIXED: Final = struct.Struct("<BQ")
 class Encoder:
     """Of one process. Not for several threads: it keeps what it wrote of attributes that come again and again."""
 
-    def __init__(self, resource: Mapping[str, str], scope: str) -> None:
+    def __init__(self, resource: Mapping[str, Any], scope: str) -> None:
         self._head = _field(1, b"".join(_field(1, _pair(key, value)) for key, value in resource.items()))
         self._scope = _field(1, _field(1, scope.encode()))
         self._names: dict[str, bytes] = {}

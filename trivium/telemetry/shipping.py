@@ -14,6 +14,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 import grpc
+from opentelemetry.util.re import parse_env_headers
 
 from trivium.core.errors import BadSetting
 from trivium.telemetry.otlp import EXPORT, Encoder
@@ -45,12 +46,13 @@ _OPTIONS: Final = (
 class Shipper:
     """`take` is called by whoever ends a span, in any thread; the rest happens in a thread of its own."""
 
-    def __init__(self, endpoint: str, resource: Mapping[str, str], scope: str) -> None:
-        """`endpoint`: http(s)://host:port. BadSetting when it is none."""
+    def __init__(self, endpoint: str, resource: Mapping[str, Any], scope: str, headers: str = "") -> None:
+        """`endpoint`: http(s)://host:port; `headers`: name=value,name=value. BadSetting when they are none."""
         url = urlsplit(endpoint)
         if url.scheme not in ("http", "https") or not url.netloc:
             raise BadSetting(f"TRIVIUM_OTLP must be a URL such as http://localhost:4317, not {endpoint!r}")
         self._endpoint, self._url = endpoint, url
+        self._headers = _read(headers)
         self._encoder = Encoder(resource, scope)
         self._queue: deque[Recorded] = deque(maxlen=QUEUE)
         self._lost = 0
@@ -123,8 +125,17 @@ class Shipper:
     def _tried(self, export: Any, batch: list[bytes], timeout_s: float) -> grpc.StatusCode | None:
         """None when the collector took it, else how it failed."""
         try:
-            export(self._encoder.request(batch), timeout=timeout_s)
+            export(self._encoder.request(batch), timeout=timeout_s, metadata=self._headers)
         except grpc.RpcError as error:
             status: grpc.StatusCode = error.code()
             return status
         return None
+
+
+def _read(headers: str) -> tuple[tuple[str, str], ...]:
+    """As the SDK reads OTEL_EXPORTER_OTLP_HEADERS: names in small letters, values with %-escapes."""
+    found = tuple(parse_env_headers(headers, liberal=True).items())
+    if len(found) != sum(bool(pair.strip()) for pair in headers.split(",")):
+        # Not their text: a header is often a key.
+        raise BadSetting("TRIVIUM_OTLP_HEADERS must be name=value,name=value, each name once")
+    return found

@@ -12,7 +12,7 @@ Without an endpoint the tracer is a no-op that hands the caller's context on, an
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
@@ -40,6 +40,7 @@ from trivium.telemetry.names import ERROR_TYPE, SERVICE_INSTANCE, SERVICE_NAME
 from trivium.telemetry.recording import Recorded, Recorder
 
 if TYPE_CHECKING:
+    from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace.export import SpanExporter
 
 NO_CONTEXT: Final = Context()
@@ -70,30 +71,37 @@ class Tracing:
             self._close(timeout_s)
 
 
-def start(service: str, instance: str, otlp: str, exporter: "SpanExporter | None" = None, ratio: float = 1.0) -> Tracing:
+def start(
+    service: str,
+    instance: str,
+    otlp: str,
+    exporter: "SpanExporter | None" = None,
+    ratio: float = 1.0,
+    headers: str = "",
+) -> Tracing:
     """Tracing for one process. `otlp`: http(s)://host:port of an OTLP/gRPC collector, or empty for none.
 
-    `ratio`: of the traces that begin here, how many are sent (trivium/telemetry/recording.py). `exporter`: one of the
-    SDK's instead of the collector; it gets every span at once, for tests. Raises BadSetting on an endpoint that is not
-    a URL; a collector that is down is no error (trivium/telemetry/shipping.py).
+    `ratio`: of the traces that begin here, how many are sent (trivium/telemetry/recording.py). `headers`: sent to the
+    collector with every batch, as name=value,name=value. `exporter`: one of the SDK's instead of the collector; it gets
+    every span at once. What spans say of their process is the SDK's resource, OTEL_RESOURCE_ATTRIBUTES with it. Raises
+    BadSetting on an endpoint that is not a URL; a collector that is down is no error (trivium/telemetry/shipping.py).
     """
-    resource = {SERVICE_NAME: service, SERVICE_INSTANCE: instance}
-    if exporter is not None:
-        return Tracing(Recorder(_handing(exporter, resource), ratio), lambda _: exporter.shutdown())
-    if not otlp:
+    if exporter is None and not otlp:
         return Tracing(NoOpTracer())
-    # Not at the top: who sends no spans needs no thread of grpc's for it.
+    # Not at the top: who sends no spans needs neither the SDK nor a thread of grpc's for it.
+    from opentelemetry.sdk.resources import Resource
+
     from trivium.telemetry.shipping import Shipper
 
-    shipper = Shipper(otlp, resource, SCOPE)
+    resource = Resource.create({SERVICE_NAME: service, SERVICE_INSTANCE: instance})
+    if exporter is not None:
+        return Tracing(Recorder(_handing(exporter, resource), ratio), lambda _: exporter.shutdown())
+    shipper = Shipper(otlp, resource.attributes, SCOPE, headers)
     return Tracing(Recorder(shipper.take, ratio), shipper.close)
 
 
-def _handing(exporter: "SpanExporter", attributes: Mapping[str, str]) -> Callable[[Recorded], None]:
-    from opentelemetry.sdk.resources import Resource
+def _handing(exporter: "SpanExporter", resource: "Resource") -> Callable[[Recorded], None]:
     from opentelemetry.sdk.trace import Event, ReadableSpan
-
-    resource = Resource(attributes)
 
     def hand(span: Recorded) -> None:
         events = [Event(name, attributes, at_ns) for name, at_ns, attributes in span.events or ()]
