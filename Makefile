@@ -8,7 +8,7 @@ KAFKA_SECURE ?=
 KAFKA ?= own
 SEED ?= 7
 HOURS ?=
-BENCHMARKS := decision cache router path gateway start ttft quality detector secure ledger
+BENCHMARKS := decision cache router path gateway start ttft quality detector secure ledger fairness
 
 .PHONY: help install demo up test check lint types bench proto clean jaeger jaeger-stop test-jaeger milvus milvus-stop test-milvus postgres postgres-stop test-postgres kafka kafka-stop test-kafka faults faults-long test-deploy test-polyglot test-wires test-llm
 

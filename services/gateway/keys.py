@@ -55,7 +55,7 @@ class Key:
 
 
 class Keys:
-    """A view of the topic, in a database in memory: about 100 bytes a key. Nothing is read before the first use."""
+    """A view of the topic, in a database in memory: 64 bytes a key. Nothing is read before the first use."""
 
     def __init__(self, bootstrap: str, producer: Producer, partitions: int, options: ReaderOptions) -> None:
         self._producer = producer
