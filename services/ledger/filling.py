@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -14,7 +14,7 @@ from trivium.core.errors import Unreachable
 from trivium.kafka.record import Delivered
 from trivium.ledger.database import reason_of
 from trivium.ledger.facts import TOPICS
-from trivium.ledger.store import Store
+from trivium.ledger.store import OutOfStep, Place, Store
 from trivium.settings import KafkaSettings
 from trivium.telemetry.metrics import Metrics
 
@@ -44,7 +44,7 @@ class Filling:
             try:
                 async with connected(self.kafka, self.instance, TOPICS) as consumer:
                     await self._follow(Reader(consumer, self.batch, self._lost))
-            except (Unreachable, TimeoutError) as error:
+            except (Unreachable, OutOfStep, TimeoutError) as error:
                 _LOG.warning("%s; connecting again", error)
                 await pause(self.stopping, _PAUSE_S)
 
@@ -73,15 +73,18 @@ class Filling:
 
     async def _step(self, reader: Reader) -> int:
         records = await reader.next_batch()
+        if reader.passed_over:
+            passed, reader.passed_over = reader.passed_over, {}
+            await self._asked(lambda: self.store.pass_over(passed))
         if reader.anew:
             anew, reader.anew = reader.anew, set()
             await self._asked(lambda: self.store.reset(anew))
         if records:
-            await self._count(records)
+            await self._count(records, reader.since)
         return len(records)
 
-    async def _count(self, records: Sequence[Delivered]) -> None:
-        done = await self._asked(lambda: self.store.apply(records))
+    async def _count(self, records: Sequence[Delivered], since: Mapping[Place, int]) -> None:
+        done = await self._asked(lambda: self.store.apply(records, since))
         if done is None:
             return
         for topic in {record.topic for record in records}:

@@ -48,6 +48,10 @@ class Reader:
         self._on_lost = on_lost
         self._unproven: dict[TopicPartition, Read] = {}
         self._next: dict[TopicPartition, int] = {}
+        self.since: dict[Place, int] = {}
+        """Where the partitions of the last batch stood before it."""
+        self.passed_over: dict[Place, int] = {}
+        """Below these offsets there is nothing (any more): the database must know before the next batch."""
         self.anew: set[Place] = set()
         """Partitions that were made anew: what the database knows of them must be forgotten before the next batch."""
         self.ends: dict[Place, int] = {}
@@ -65,11 +69,13 @@ class Reader:
             start = first[partition]
             if known is not None and known.next_offset > last[partition]:
                 anew.append(partition)
-            elif known is not None and known.next_offset - 1 >= start:
+            elif known is not None and known.next_offset - 1 >= start and known.last_ms:
                 start = known.next_offset - 1
                 self._unproven[partition] = known
-            elif known is not None and known.next_offset < start:
-                self._missed(partition, known.next_offset, start)
+            elif known is not None and known.next_offset >= start:
+                start = known.next_offset
+            else:
+                self._missed(partition, known.next_offset if known is not None else start, start)
             self._next[partition] = start
             consumer.seek(partition, start)
         if anew:
@@ -77,6 +83,7 @@ class Reader:
 
     async def next_batch(self) -> list[Delivered]:
         """What has come, in order inside each partition; empty after a moment without any."""
+        self.since = {}
         try:
             batch = await self._consumer.getmany(timeout_ms=_POLL_MS, max_records=self._most)
         except OffsetOutOfRangeError as error:
@@ -105,6 +112,7 @@ class Reader:
             records = records[1:]
         if not records:
             return ()
+        self.since[partition.topic, partition.partition] = self._next[partition] if known is None else known.next_offset
         self._next[partition] = records[-1].offset + 1
         return [delivered(record) for record in records]
 
@@ -124,6 +132,7 @@ class Reader:
             self._consumer.seek(partition, first[partition])
 
     def _missed(self, partition: TopicPartition, wanted: int, first: int) -> None:
+        self.passed_over[partition.topic, partition.partition] = first
         if first > wanted:
             _LOG.error(
                 "%s/%d: offsets %d to %d were deleted before they were counted",

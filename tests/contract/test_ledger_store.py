@@ -26,7 +26,7 @@ from trivium.ledger import store as store_module
 from trivium.ledger.database import opened, put
 from trivium.ledger.report import BadQuestion, Line, Question, Report, ask
 from trivium.ledger.schema import COSTS, SUMS, TIMES, fixed, metadata, refused
-from trivium.ledger.store import Store
+from trivium.ledger.store import OutOfStep, Store
 
 CLOUD = "trivium.attempts.cloud"
 
@@ -142,6 +142,18 @@ def test_nothing_of_a_transaction_that_fails_is_counted(store: Store, monkeypatc
     store.clear()
     store.apply(records)
     assert total(store) == other
+
+
+def test_records_are_not_counted_past_a_gap(store: Store) -> None:
+    records = answered(Log(), "a") + answered(log := Log({(CLOUD, 0): 7, (topics.LEDGER, 0): 4}), "b")
+    store.apply(records[:3], {(CLOUD, 0): 0})
+    with pytest.raises(OutOfStep, match="trivium.attempts.cloud/0 is counted up to 2, and was read from 7 on"):
+        store.apply(records[3:], {(CLOUD, 0): 7})
+    assert total(store)["requests"] == 1
+    store.pass_over({(CLOUD, 0): 7, (topics.LEDGER, 0): 0})
+    store.apply(records[3:], {(CLOUD, 0): 7})
+    assert total(store)["requests"] == 2
+    assert store.read_so_far()[CLOUD, 0].next_offset == log.next[CLOUD, 0]
 
 
 def test_filled_again_it_says_the_same_and_keeps_fixed_prices(store: Store) -> None:

@@ -42,14 +42,19 @@ async def test_what_the_topics_say_is_reported_and_goes_on_after_a_restart(broke
     await write(broker, [*answered(log, "c", 3, at_ms=at), log.put(topics.FEEDBACK, feedback("c", at_ms=at))])
     applied = list[int]()
     count = Store.apply
-    monkeypatch.setattr(Store, "apply", lambda store, records: applied.append(len(records)) or count(store, records))
+    monkeypatch.setattr(Store, "apply", lambda store, records, since: applied.append(len(records)) or count(store, records, since))
     async with ledger_service(tmp_path, broker, database) as ledger:
         total = await ledger.total(lambda line: line.resolved == 1 and line.attempts == 3)
         lines = await ledger.report(by=["tier", "day"], tenant="acme")
-    assert (total.cost, total.requests, total.cost_of_success) == (123, 3, 3)
-    assert [line.group[0] for line in lines[:-1]] == ["cloud"]
-    assert lines[-1].fixed > 0
-    assert sum(applied) == 4
+        assert (total.cost, total.requests, total.cost_of_success) == (123, 3, 3)
+        assert [line.group[0] for line in lines[:-1]] == ["cloud"]
+        assert lines[-1].fixed > 0
+        assert sum(applied) == 4
+        # Somebody empties and fills the store while this one runs.
+        await main(a_process(tmp_path, broker, database), rebuild=True)
+        await write(broker, answered(log, "d", 1, at_ms=at))
+        total = await ledger.total(lambda line: line.requests == line.attempts == 4 and line.resolved == 1)
+        assert (total.cost, total.requests, total.resolved) == (124, 4, 1)
     await rebuilt(tmp_path, broker, database)
 
 
@@ -59,7 +64,7 @@ async def rebuilt(folder: Path, broker: str, database: str) -> None:
         await main(a_process(folder, broker, chosen), rebuild=True)
         async with ledger_service(folder, broker, chosen) as ledger:
             total = (await ledger.report())[-1]
-        assert (total.cost, total.requests, total.resolved) == (123, 3, 1)
+        assert (total.cost, total.requests, total.resolved) == (124, 4, 1)
 
 
 async def test_topics_that_were_made_anew_are_read_from_their_beginning(tmp_path: Path) -> None:
@@ -76,11 +81,11 @@ async def test_topics_that_were_made_anew_are_read_from_their_beginning(tmp_path
 async def test_a_database_that_goes_away_is_waited_for(broker: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     away, count = [1], Store.apply
 
-    def apply(store: Store, records: Any) -> Any:
+    def apply(store: Store, *records: Any) -> Any:
         if away[0]:
             away[0] -= 1
             raise OperationalError("INSERT", {}, Exception("disk I/O error"))
-        return count(store, records)
+        return count(store, *records)
 
     monkeypatch.setattr(Store, "apply", apply)
     await write(broker, answered(Log(), "a", at_ms=now_ms()))

@@ -73,6 +73,14 @@ def locked(connection: Connection) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
+def snapshot(connection: Connection) -> None:
+    """All questions of this connection see one moment. Before the first of them."""
+    if connection.dialect.name == "postgresql":
+        connection.execution_options(isolation_level="REPEATABLE READ")
+    else:
+        connection.exec_driver_sql("BEGIN")
+
+
 def put(connection: Connection, table: Table, rows: Sequence[dict[str, Any]], keep: bool = False) -> None:
     """Insert rows, or replace those that are there (`keep`: leave them)."""
     if not rows:

@@ -14,6 +14,7 @@ from sqlalchemy.types import BigInteger, Integer
 
 from trivium.core.errors import TriviumError
 from trivium.core.near import hint
+from trivium.ledger.database import snapshot
 from trivium.ledger.facts import DAY_MS
 from trivium.ledger.histogram import Counts, added, percentile
 from trivium.ledger.schema import (
@@ -126,6 +127,7 @@ def ask(engine: Engine, question: Question) -> Report:
     question.checked()
     lines: dict[tuple[str, ...], Line] = {}
     with engine.connect() as connection:
+        snapshot(connection)
         if question.by_days:
             _from_sums(connection, question, lines)
         else:

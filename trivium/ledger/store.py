@@ -14,6 +14,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Table, delete, select
 
+from trivium.core.errors import TriviumError
 from trivium.kafka.record import Delivered
 from trivium.ledger.database import locked, put, rows_of
 from trivium.ledger.facts import Asked, Execution, Fact, Feedback, Series, Stray, Unusable, fact_of
@@ -72,6 +73,11 @@ class Applied:
     refused: list[tuple[Delivered, str]] = field(default_factory=list)
 
 
+class OutOfStep(TriviumError):
+    """Records would be counted that come after some which are not: the store was emptied meanwhile. Read on from
+    `read_so_far`."""
+
+
 @dataclass(slots=True)
 class _Changes:
     """What a batch adds to the sums of each series; taken away is negative."""
@@ -112,16 +118,28 @@ class Store:
             found = connection.execute(select(offsets))
             return {(row.topic, row.partition): Read(row.next_offset, row.last_ms) for row in found}
 
-    def apply(self, records: Sequence[Delivered]) -> Applied:
-        """Count records, those of a partition in order. Raises what the database raises; then nothing was counted."""
+    def apply(self, records: Sequence[Delivered], since: Mapping[Place, int] | None = None) -> Applied:
+        """Count records, those of a partition in order. `since`: where the reader of each partition stood before them. Raises
+        OutOfStep, and what the database raises; then nothing was counted."""
         done = Applied()
         with self.engine.begin() as connection:
             locked(connection)
-            fresh = self._fresh(connection, records, done)
+            fresh = self._fresh(connection, records, since or {}, done)
             known = self._facts(connection, fresh, done)
             _reach(connection, fresh)
         self._known |= known
         return done
+
+    def pass_over(self, places: Mapping[Place, int]) -> None:
+        """There is nothing to read below these offsets (any more)."""
+        with self.engine.begin() as connection:
+            locked(connection)
+            reached = _reached(connection)
+            put(connection, offsets, [
+                {"topic": topic, "partition": partition, "next_offset": offset, "last_ms": 0}
+                for (topic, partition), offset in places.items()
+                if offset > reached.get((topic, partition), 0)
+            ])  # fmt: skip
 
     def reset(self, places: Iterable[Place]) -> None:
         """Read these partitions from their beginning again: their topics were made anew."""
@@ -139,8 +157,13 @@ class Store:
                     connection.execute(delete(table))
         self._known.clear()
 
-    def _fresh(self, connection: Connection, records: Sequence[Delivered], done: Applied) -> list[Delivered]:
-        reached = {(row.topic, row.partition): row.next_offset for row in connection.execute(select(offsets))}
+    def _fresh(
+        self, connection: Connection, records: Sequence[Delivered], since: Mapping[Place, int], done: Applied
+    ) -> list[Delivered]:
+        reached = _reached(connection)
+        for place, stood in since.items():
+            if stood > reached.get(place, 0):
+                raise OutOfStep(f"{place[0]}/{place[1]} is counted up to {reached.get(place, 0)}, and was read from {stood} on")
         fresh = [record for record in records if record.offset >= reached.get((record.topic, record.partition), 0)]
         done.skipped = len(records) - len(fresh)
         return fresh
@@ -245,6 +268,10 @@ def _sum_up(connection: Connection, changes: _Changes) -> None:
             after[name] = changed(row[name], more) if more else row[name]
         written.append(after)
     put(connection, sums, written)
+
+
+def _reached(connection: Connection) -> dict[Place, int]:
+    return {(row.topic, row.partition): row.next_offset for row in connection.execute(select(offsets))}
 
 
 def _reach(connection: Connection, records: Iterable[Delivered]) -> None:
