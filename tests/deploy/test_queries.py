@@ -34,6 +34,8 @@ def exported() -> dict[str, set[str]]:
     metrics.certificate("TRIVIUM_TLS_CERT", 1.0)
     metrics.ledger(behind=1, up=True)
     metrics.ledger_records("trivium.ledger", "counted", 1)
+    metrics.shed("cloud/small", "batch")
+    metrics.ambiguous("cloud/small", "called")
     metrics.queue_wait("cloud/small", 1)
     metrics.breaker("cloud/small", "closed")
     metrics.deadletter(ReasonCode.UNDECODABLE)
