@@ -123,6 +123,7 @@ Request = request_pb2.Request
         (SHOP, Request(tenant="acme", endpoint="/classify", target="cloud/frontier"), "PERMISSION_DENIED target"),
         (SHOP, services_pb2.AwaitRequest(identity={"tenant": "globex", "id": "1"}), "PERMISSION_DENIED tenant"),
     ],
+    ids=lambda what: what.replace(" ", "-") if isinstance(what, str) and what[:1].isupper() else "",
 )
 async def test_who_may_not_is_told_why(
     door: Door, caplog: pytest.LogCaptureFixture, key: str, message: Any, status: str
