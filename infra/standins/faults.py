@@ -6,9 +6,11 @@
   (before the failure or, for `slow`, before the answer), `retry_after_s`, `after_tokens` (in a stream: answer that many
   tokens first), `match` (only calls whose prompt, model or adapter contains this text). Orders are served in turn.
 * `{"rates": {"unavailable": 0.1, "hang": 0.01}, "seed": 7}`: every call draws its fault from the seed and its number.
-* `{"ttft_ms": 50, "tpot_ms": 5}`: delays from now on. * `{"clear": true}`: no faults any more (delays stay).
+* `{"ttft_ms": 50, "tpot_ms": 5}`: delays from now on. * `{"clear": true}`: no faults any more (delays stay), and
+  what hangs is broken off.
 """
 
+import asyncio
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -86,6 +88,8 @@ class Faults:
     pace: Pace = field(default_factory=Pace)
     rates: dict[FaultKind, float] = field(default_factory=dict)
     seed: int = 0
+    cleared: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set, and replaced by another, when there are no faults any more."""
     _orders: list[_Order] = field(default_factory=list)
 
     def order(self, kind: FaultKind, count: int = 1, **details: Any) -> None:
@@ -93,9 +97,11 @@ class Faults:
         self._orders.append(_Order(Fault(kind, **details), count))
 
     def clear(self) -> None:
-        """No faults any more."""
+        """No faults any more; calls that hang are broken off."""
         self._orders.clear()
         self.rates = {}
+        self.cleared.set()
+        self.cleared = asyncio.Event()
 
     def draw(self, number: int, text: str) -> Fault | None:
         """The fault of call `number`, if any; text: what `match` looks into."""

@@ -4,7 +4,7 @@ import asyncio
 import json
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -83,7 +83,7 @@ class Standin(ABC):
         entry = self.calls.start(request.path, model, stream, prompt, telling(request.headers))
         fault = self.faults.draw(entry.n, f"{model}\n{prompt}")
         entry.fault = fault.kind if fault else ""
-        served = Served(request, entry, fault, self.faults.pace, loop.time())
+        served = Served(request, entry, fault, self.faults, loop.time())
         try:
             yield served
         finally:
@@ -126,13 +126,14 @@ class Standin(ABC):
 class Served:
     """One call being answered: its pace, its fault, and the writing of its response."""
 
-    def __init__(self, request: web.Request, entry: Entry, fault: Fault | None, pace: Pace, began: float) -> None:
+    def __init__(self, request: web.Request, entry: Entry, fault: Fault | None, faults: Faults, began: float) -> None:
         self.request = request
         self.entry = entry
         self.fault = fault
         self.began = began
         self.status = 0
-        self._pace = pace
+        self._pace = faults.pace
+        self._cleared = faults.cleared
 
     @property
     def kind(self) -> str:
@@ -149,7 +150,7 @@ class Served:
         if self.fault is None or (self.entry.stream and not self.early):
             return
         if self.fault.kind == "hang":
-            await asyncio.sleep(self.fault.delay_ms / 1000 if self.fault.delay_ms else LONGEST_HANG_S)
+            await self._hang(self.fault.delay_ms / 1000 if self.fault.delay_ms else LONGEST_HANG_S)
             self.break_off()
         if self.fault.delay_ms:
             await asyncio.sleep(self.fault.delay_ms / 1000)
@@ -223,8 +224,13 @@ class Served:
     async def _stall(self) -> None:
         self.status = 499
         if self.kind == "hang":
-            await asyncio.sleep(LONGEST_HANG_S)
+            await self._hang(LONGEST_HANG_S)
         self.break_off()
+
+    async def _hang(self, longest_s: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(longest_s):
+                await self._cleared.wait()
 
     async def _send_events(self, response: web.StreamResponse, events: Iterable[bytes]) -> None:
         if not self._pace.tpot_ms:

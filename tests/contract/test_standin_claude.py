@@ -215,6 +215,18 @@ async def test_a_hanging_call_times_out(standin: ClaudeStandin) -> None:
     assert standin.calls.entries[-1].fault == "hang"
 
 
+async def test_what_hangs_is_broken_off_when_faults_are_cleared(standin: ClaudeStandin, claude: anthropic.AsyncAnthropic) -> None:
+    standin.faults.order("hang", count=-1)
+    asked = asyncio.create_task(claude.messages.create(model=MODEL, max_tokens=9, messages=QUESTION))
+    async with asyncio.timeout(10):
+        while not standin.calls.entries:
+            await asyncio.sleep(0.01)
+        standin.faults.clear()
+        with pytest.raises(anthropic.APIConnectionError):
+            await asked
+    assert (await claude.messages.create(model=MODEL, max_tokens=9, messages=QUESTION)).content
+
+
 async def test_either_kind_of_key_will_do(standin: ClaudeStandin) -> None:
     body = {"model": MODEL, "max_tokens": 5, "messages": QUESTION}
     statuses = []

@@ -27,7 +27,8 @@ _BATCH: Final = 512
 _BATCH_BYTES: Final = 1_000_000
 _SLICE: Final = 32
 _SLICE_S: Final = 0.000_5
-_LOOK_S: Final = 0.2
+_LOOK_S: Final = 0.05
+"""What a killed process takes with it: the spans of so long."""
 _CALL_S: Final = 5.0
 _FIRST_PAUSE_S: Final = 1.0
 _LONGEST_PAUSE_S: Final = 10.0
