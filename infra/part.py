@@ -1,7 +1,6 @@
 """One process of the mesh on this machine: started, awaited until it says that it is ready, stopped."""
 
 import asyncio
-import ctypes
 import json
 import os
 import signal
@@ -16,7 +15,7 @@ from trivium.core.errors import TriviumError
 READY_TIMEOUT_S: Final = 30.0
 """A cold start compiles byte code on two cores: about 8 s for the slowest part, seen once after an install."""
 
-_PR_SET_PDEATHSIG: Final = 1
+_CHILD: Final = Path(__file__).with_name("child.py")
 
 
 class PartFailed(TriviumError):
@@ -49,9 +48,9 @@ class RunningPart:
         log = folder / f"{part.name}.log"
         with log.open("ab") as sink:
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", part.module, *part.arguments,
+                sys.executable, "-I", "-S", str(_CHILD), str(os.getpid()), part.module, *part.arguments,
                 stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=sink,
-                env=os.environ | dict(part.environ), start_new_session=True, preexec_fn=_die_with_parent,
+                env=os.environ | dict(part.environ), start_new_session=True,
             )  # fmt: skip
         return cls(part, process, log)
 
@@ -108,12 +107,6 @@ class RunningPart:
     def failure(self) -> str:
         """What to say when it left by itself."""
         return f"{self.part.name} left with status {self.process.returncode}; {self._last_words()}"
-
-
-def _die_with_parent() -> None:
-    # Linux only: a supervisor that is killed must not leave a mesh behind.
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def family_rss_mib(pid: int) -> float:
