@@ -15,6 +15,8 @@ FLOORS: Mapping[str, tuple[str, float]] = {
     "retries_per_first": ("<=", 0.2),
 }  # fmt: skip
 """What every run must reach, beside what its options ask."""
+BY_CLOCK = frozenset(("recovery_p95_s", "traces_connected", "paid_twice_share", "crash_points"))
+"""Of these and of what options ask, what a machine that is slow or busy may miss."""
 
 
 def missed_floors(figures: Mapping[str, object], more: Mapping[str, tuple[str, float]]) -> Sequence[str]:

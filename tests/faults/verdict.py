@@ -11,6 +11,8 @@ class Verdict:
     promise: str
     looked: int
     broken: Sequence[str]
+    by_clock: bool = False
+    """Whether a machine that is slow or busy may break it."""
 
     @property
     def held(self) -> bool:

@@ -119,6 +119,16 @@ def test_every_check_was_broken_here() -> None:
     assert {who for _, who in marks.args[1]} == {one.__name__ for one in CHECKS}
 
 
+@pytest.mark.parametrize(("broken", "forgiven"), [({"calm": Calm(BEGAN, BEGAN + 30_001)}, True), ({"replies": []}, False)])
+def test_only_what_the_clock_says_is_forgiven_to_a_shared_machine(broken: dict[str, Any], forgiven: bool) -> None:
+    evidence = kept()
+    for name, value in broken.items():
+        setattr(evidence, name, value)
+    checked = check(evidence)
+    assert not checked.held
+    assert checked.held_but_for_the_clock is forgiven
+
+
 def test_what_repeats_in_the_log_is_no_harm() -> None:
     evidence = kept()
     evidence.replies = [*evidence.replies, replace(REPLY, at_ms=BEGAN + 900)]
