@@ -219,7 +219,7 @@ async def test_what_hangs_is_broken_off_when_faults_are_cleared(standin: ClaudeS
     standin.faults.order("hang", count=-1)
     asked = asyncio.create_task(claude.messages.create(model=MODEL, max_tokens=9, messages=QUESTION))
     async with asyncio.timeout(10):
-        while not standin.calls.entries:
+        while not standin.calls.entries:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         standin.faults.clear()
         with pytest.raises(anthropic.APIConnectionError):
