@@ -2,6 +2,7 @@
 
 The real one is `--broker=HOST:PORT`; without it, one is fetched and started for the run."""
 
+import signal
 from collections.abc import AsyncIterator, Iterator
 from typing import Final
 
@@ -27,6 +28,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def _parameters(item: pytest.Item) -> tuple[object, object]:
     parameters = item.callspec.params  # type: ignore[attr-defined]
     return parameters["example"], parameters["broker"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interruptible() -> None:
+    """A background job of a shell ignores SIGINT, and so does the JVM that it starts: then nobody can press Ctrl-C."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", params=LANGUAGES)
