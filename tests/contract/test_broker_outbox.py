@@ -37,7 +37,7 @@ async def contents(broker: EmbeddedBroker, topic: str) -> list[list[bytes]]:
         for partition in partitions:
             consumer.seek(partition, 0)
         found: list[list[bytes]] = [[] for _ in partitions]
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while sum(map(len, found)) < sum(ends.values()):
                 for partition, batch in (await consumer.getmany(timeout_ms=100)).items():
                     found[partition.partition].extend(item.value for item in batch)

@@ -35,7 +35,7 @@ async def fill(broker: EmbeddedBroker, count: int, start: int = 0) -> None:
 
 
 async def tail(broker: EmbeddedBroker, from_ms: int, until: dict[int, int]) -> list[Delivered]:
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         return [record async for record in read_tail(broker.bootstrap, "log", from_ms, until)]
 
 
@@ -84,7 +84,7 @@ class Seen:
         self.changed.set()
 
     async def wait_for(self, count: int) -> None:
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             while len(self.records) < count:
                 self.changed.clear()
                 await self.changed.wait()

@@ -59,7 +59,7 @@ class Mesh:
     async def until(self, what: Callable[[], bool]) -> float:
         """Seconds until it is so."""
         began = time.monotonic()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not what():  # noqa: ASYNC110 (a look-up has no event)
                 await asyncio.sleep(0.01)
         return time.monotonic() - began

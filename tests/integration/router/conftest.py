@@ -131,7 +131,7 @@ class World:
 
     async def until(self, enough: Callable[[], bool], what: str) -> None:
         try:
-            async with asyncio.timeout(15):
+            async with asyncio.timeout(60):
                 while not enough():
                     self.changed.clear()
                     await self.changed.wait()

@@ -16,7 +16,7 @@ from infra.local import free_ports
 HERE: Final = Path(__file__).parent
 HOME: Final = Path(__file__).resolve().parents[3] / ".local/aimock"
 _FETCH_S: Final = 300
-_START_S: Final = 15.0
+_START_S: Final = 60.0
 
 
 @pytest.fixture(scope="session")
