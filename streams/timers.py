@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import Final
 
 from streams.effects import Effects
@@ -9,6 +10,7 @@ from streams.memory import Due
 from streams.router import Router
 from trivium.core.slip import Health
 from trivium.facts import Pulses
+from trivium.kafka.frozen import nothing
 from trivium.kafka.outbox import Outbox
 from trivium.telemetry.metrics import Metrics
 
@@ -23,12 +25,21 @@ class OverdueTimer:
 
     The overdue outcome goes into the home partition like any other, so that whichever comes first there wins."""
 
-    def __init__(self, router: Router, effects: Effects, outbox: Outbox, pulses: Pulses, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        router: Router,
+        effects: Effects,
+        outbox: Outbox,
+        pulses: Pulses,
+        metrics: Metrics,
+        awake: Callable[[], None] = nothing,
+    ) -> None:
         self._router = router
         self._effects = effects
         self._outbox = outbox
         self._pulses = pulses
         self._metrics = metrics
+        self._awake = awake
         self._task: asyncio.Task[None] | None = None
         self._ticks = 0
 
@@ -46,6 +57,7 @@ class OverdueTimer:
 
     async def _run(self) -> None:
         while True:
+            self._awake()
             self.look(time.time_ns() // 1_000_000)
             await asyncio.sleep(_TICK_S)
 

@@ -8,7 +8,8 @@ import asyncio
 import logging
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -29,6 +30,7 @@ from streams.transport import safe_consumer
 from streams.watchdog import Watchdog
 from trivium.core.errors import TriviumError, Unreachable
 from trivium.kafka.crashing import outbox as outbox_of
+from trivium.kafka.frozen import frozen_noticed, nothing
 from trivium.kafka.outbox import Outbox, OutboxOptions
 from trivium.kafka.producer import Producer, ProducerOptions
 from trivium.kafka.reader import ReaderOptions
@@ -85,6 +87,8 @@ class Crew(Service):
         self._pulse: PulseWriter | None = None
         self._owned: list[asyncio.Task[None]] = []
         self._leaving = False
+        self._kept = ExitStack()
+        self._look: Callable[[], None] = nothing
         self._folded = asyncio.Event()
         self.broken: asyncio.Future[None] | None = None
         """Ends with the reason when the router cannot go on; its owner leaves the process."""
@@ -107,7 +111,9 @@ class Crew(Service):
         self._pulse.start()
         ports = RouterPorts(knowledge.policies, knowledge.facts, effects, outbox, process.metrics, process.tracing, signatures=knowledge.signatures)
         self._router = Router(ports)
-        self._timer = OverdueTimer(self._router, effects, outbox, knowledge.pulses, process.metrics)
+        if process.tuned or self._options.under_faust:
+            self._look = self._kept.enter_context(frozen_noticed(self._options.kafka.session_timeout_ms))
+        self._timer = OverdueTimer(self._router, effects, outbox, knowledge.pulses, process.metrics, self._look)
         self.app.on_rebalance_complete.connect(self._rebalanced)
         self.app.on_partitions_revoked.connect(self._revoked)
         self.app.on_before_shutdown.connect(self._settle)
@@ -137,6 +143,7 @@ class Crew(Service):
     async def on_stop(self) -> None:
         """Finish what is in the outbox, for a bounded time, and close everything."""
         self._leaving = True
+        self._kept.close()
         if self._pulse is not None:
             await self._pulse.stop()
         if self._watchdog is not None:
@@ -193,6 +200,7 @@ class Crew(Service):
     def take(self, event: EventT[Any]) -> None:
         """One event of the agent's stream: records of one partition."""
         assert self._router is not None
+        self._look()
         take = self._router.take
         for record, done in records_of(event):
             take(record, done)

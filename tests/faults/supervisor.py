@@ -16,6 +16,7 @@ from tests.faults.plan import Step, What
 from trivium.crash import Point
 
 _CRASH_S: Final = 60.0
+_THAW_S: Final = 10.0
 """A place may not be passed while a breaker is open, which is 30 s."""
 _CALM_S: Final = 60.0
 _LOOK_S: Final = 0.25
@@ -101,6 +102,7 @@ class Supervisor:
                 mesh.signal(victim, signal.SIGSTOP)
                 await asyncio.sleep(step.seconds)
                 mesh.signal(victim, signal.SIGCONT)
+                await self._thawed(victim)
                 return
             case What.LEAVE:
                 if status := await mesh.leave(victim):
@@ -117,6 +119,15 @@ class Supervisor:
             case unreachable:
                 assert_never(unreachable)
         await asyncio.sleep(step.seconds)
+
+    async def _thawed(self, victim: str) -> None:
+        """It sees that it slept too long, and leaves; whoever runs it starts it again."""
+        try:
+            async with asyncio.timeout(_THAW_S):
+                await self._mesh.parts[victim].process.wait()
+        except TimeoutError:
+            raise PartFailed(f"{victim} was stopped for longer than its group waits, and did not leave") from None
+        await self._mesh.start(victim)
 
     async def _kill(self, victim: str) -> None:
         if self._mesh.parts[victim].process.returncode is None:

@@ -10,6 +10,7 @@ from trivium.core.policy import Tier
 from trivium.crash import CrashingGenerator
 from trivium.kafka.claim import GroupOptions, static_name
 from trivium.kafka.crashing import outbox as outbox_of
+from trivium.kafka.frozen import frozen_noticed, nothing
 from trivium.kafka.outbox import Outbox, OutboxOptions
 from trivium.kafka.producer import Producer, ProducerOptions
 from trivium.kafka.reader import ReaderOptions
@@ -71,7 +72,8 @@ async def run_tier(
         await stack.enter_async_context(others.tail(kafka.bootstrap, _hearing(process)))
         watched: list[asyncio.Future[None]] = [outbox.failed]
         if settings.kafka_worker:
-            options = _working(process, kafka)
+            look = stack.enter_context(frozen_noticed(kafka.session_timeout_ms)) if process.tuned else nothing
+            options = _working(process, kafka, look)
             worker = Worker(caller, writer, outbox, process.tracing, options)
             await stack.enter_async_context(worker)
             watched.append(worker.failed)
@@ -98,7 +100,7 @@ def _hearing(process: Process) -> ReaderOptions:
     return ReaderOptions(client_id=f"{process.instance}-pulses", fetch_max_wait_ms=_PULSES_WAIT_MS)
 
 
-def _working(process: Process, kafka: KafkaSettings) -> WorkerOptions:
+def _working(process: Process, kafka: KafkaSettings, look: Callable[[], None]) -> WorkerOptions:
     group = GroupOptions(
         client_id=process.instance,
         instance_id=static_name(kafka, process.settings.instance and process.instance) or None,
@@ -109,7 +111,7 @@ def _working(process: Process, kafka: KafkaSettings) -> WorkerOptions:
         crash=process.crash,
     )
     reader = ReaderOptions(client_id=process.instance, fetch_max_wait_ms=kafka.fetch_max_wait_ms)
-    return WorkerOptions(kafka.bootstrap, group, reader, drain_ms=process.settings.drain_ms)
+    return WorkerOptions(kafka.bootstrap, group, reader, drain_ms=process.settings.drain_ms, look=look)
 
 
 @asynccontextmanager

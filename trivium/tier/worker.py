@@ -10,7 +10,7 @@ consumer and outbox."""
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from types import TracebackType
@@ -26,6 +26,7 @@ from trivium.core.policy import OnAmbiguous
 from trivium.core.slip import Work
 from trivium.kafka import topics
 from trivium.kafka.claim import Claim, GroupOptions, Partition
+from trivium.kafka.frozen import nothing
 from trivium.kafka.group import GroupConsumer
 from trivium.kafka.outbox import Outbox
 from trivium.kafka.reader import ReaderOptions, end_offsets, read_tail
@@ -59,6 +60,8 @@ class WorkerOptions:
     horizon_ms: int = _ATTEMPT_CAP_MS + 10_000 + _GRACE_MS
     """How far back the attempts are read again: attempt cap + session timeout + grace."""
     drain_ms: int = 25_000
+    look: Callable[[], None] = nothing
+    """Asked before each start and call; leaves a process that was frozen (trivium/kafka/frozen.py)."""
 
 
 class Worker:
@@ -235,6 +238,7 @@ class Worker:
 
     def _begin(self, job: Job) -> None:
         """Write `started`, unless there will be no call."""
+        self._options.look()
         if self._parked is not None:
             return self._parked.append(job)
         try:
@@ -305,6 +309,7 @@ class Worker:
         self._release(job.start)
         job.start = None
         await self._caller.paced(job.work)
+        self._options.look()
         waited_ms = now_ms() - job.asked_ms
         if job.lost:
             self._drop(job)
