@@ -16,7 +16,7 @@ from infra.kafka.cluster import Cluster
 from tests.integration.mesh.running import Said, command, new_id
 from tests.integration.router.conftest import POLICY, World, _keep, _read
 from tests.real.kafka.conftest import Make
-from trivium.core.outcome import Answer, TerminalKind
+from trivium.core.outcome import Answer, ReasonCode, TerminalKind
 from trivium.core.policy import Tier
 from trivium.kafka.admin import admin, ensure
 from trivium.kafka.layout import Layout
@@ -123,6 +123,9 @@ async def test_a_terminal_of_megabytes_reaches_its_caller_whole(empty: Cluster, 
 
 async def test_what_no_topic_takes_ends_as_a_failure_not_as_silence(empty: Cluster, tmp_path: Path) -> None:
     async with world(empty.bootstrap, tmp_path) as around, around.router():
-        around.behaviour = lambda _work: Answer("x" * 3_999_700, confidence=0.9)
-        terminal = await around.terminal(await around.ask("a longer answer than any record", id=new_id()))
+        # JSON writes each of these characters with two.
+        around.behaviour = lambda _work: Answer('"' * 2_500_000, confidence=0.9)
+        terminal = await around.terminal(await around.ask("a longer answer than any record", as_json=True, id=new_id()))
     assert terminal.kind is TerminalKind.FAILED
+    assert terminal.reason is not None
+    assert terminal.reason.code is ReasonCode.TOO_LARGE
