@@ -3,17 +3,14 @@
 A line a span in DIR/spans.txt: trace, span, parent ("-" when it has none), service, name; tabs between them."""
 
 import argparse
-import json
-import signal
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO
 
 import grpc
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-_SERVICE = "opentelemetry.proto.collector.trace.v1.TraceService"
+from infra.collector import serve
 
 
 class Sink:
@@ -41,18 +38,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.faults.spans", description=__doc__)
     parser.add_argument("--folder", type=Path, required=True)
     folder: Path = parser.parse_args().folder
-    leave = (signal.SIGINT, signal.SIGTERM)
-    signal.pthread_sigmask(signal.SIG_BLOCK, leave)
     with (folder / "spans.txt").open("a") as file:
-        server = grpc.server(ThreadPoolExecutor(1))
-        handler = grpc.unary_unary_rpc_method_handler(Sink(file).take)
-        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(_SERVICE, {"Export": handler}),))
-        port = server.add_insecure_port("127.0.0.1:0")
-        server.start()
-        print(json.dumps({"otlp": f"http://127.0.0.1:{port}"}), flush=True)
-        signal.sigwait(leave)
-        server.stop(None).wait(5)
-    return 0
+        return serve(Sink(file).take)
 
 
 if __name__ == "__main__":

@@ -7,14 +7,13 @@ from typing import Any
 
 import grpc
 import pytest
-from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from services.gateway.keys import KEPT_MS, Keys
 from tests.integration.gateway_mesh import PARTITIONS, TIMEOUT, GatewayMesh, asking, gateway_mesh
 from tests.integration.test_gateway_log import Rote, refused
 from trivium.core.request import Identity
 from trivium.kafka.producer import Producer
-from trivium.kafka.reader import ReaderOptions
+from trivium.kafka.reader import ReaderOptions, end_offsets
 from trivium.kafka.record import Delivered
 from trivium.kafka.topics import REQUESTS
 from trivium.rpc.guard import TRAILER_REASON
@@ -36,19 +35,7 @@ async def two(tmp_path: Path) -> AsyncIterator[tuple[GatewayMesh, GatewayMesh, R
 
 async def requests_in(bootstrap: str) -> int:
     """How many requests the log has."""
-    async with reading(bootstrap) as consumer:
-        ends = await consumer.end_offsets([TopicPartition(REQUESTS, number) for number in range(PARTITIONS)])
-    return sum(ends.values())
-
-
-@asynccontextmanager
-async def reading(bootstrap: str) -> AsyncIterator[AIOKafkaConsumer]:
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap)
-    await consumer.start()
-    try:
-        yield consumer
-    finally:
-        await consumer.stop()
+    return sum((await end_offsets(bootstrap, REQUESTS)).values())
 
 
 def complete(mesh: GatewayMesh, key: str, text: str = "hello") -> Any:

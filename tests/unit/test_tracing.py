@@ -4,7 +4,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import pytest
@@ -12,9 +11,9 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode, get_current_span
 
+from infra.collector import collecting
 from trivium.core.errors import BadSetting
 from trivium.telemetry.names import ERROR_TYPE, SPAN_WORK
-from trivium.telemetry.otlp import EXPORT
 from trivium.telemetry.tracing import (
     NO_CONTEXT,
     context_from_headers,
@@ -174,16 +173,10 @@ def test_a_collector_gets_its_headers_and_whose_process_it_was(monkeypatch: pyte
         seen.append((dict(context.invocation_metadata()), request))
         return b""
 
-    service, method = EXPORT.strip("/").split("/")
-    server = grpc.server(ThreadPoolExecutor(1))
-    handler = grpc.method_handlers_generic_handler(service, {method: grpc.unary_unary_rpc_method_handler(export)})
-    server.add_generic_rpc_handlers((handler,))
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    tracing = start("trivium-test", "one", f"http://127.0.0.1:{port}", headers="API-Key=a%20b, team=x")
-    tracing.tracer.start_span(SPAN_WORK, NO_CONTEXT).end()
-    tracing.close(30)
-    server.stop(None).wait()
+    with collecting(export) as otlp:
+        tracing = start("trivium-test", "one", otlp, headers="API-Key=a%20b, team=x")
+        tracing.tracer.start_span(SPAN_WORK, NO_CONTEXT).end()
+        tracing.close(30)
     ((metadata, request),) = seen
     assert (metadata["api-key"], metadata["team"]) == ("a b", "x")
     (spans,) = ExportTraceServiceRequest.FromString(request).resource_spans
