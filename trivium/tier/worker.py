@@ -334,10 +334,11 @@ class Worker:
                 job.work, outcome, job.execution, job.partition, KAFKA, job.begun_ms, job.trace
             )
             stages.append([settled])
+        # Before the outcome can be seen: who is killed between the two leaves no trace with a hole.
+        job.span.end()
         self._outbox.put(stages, partial(self._done, job))
 
     def _done(self, job: Job) -> None:
-        job.span.end()
         self._memory.settle(job.key, now_ms())
         self._forget(job)
         for claim in job.claims:
