@@ -11,10 +11,10 @@ from infra.kafka.acls import Acl, Operation, Pattern, Resource, read_acls
 from infra.kafka.nodes import plan, properties, refuse_taken
 from infra.kafka.security import PRINCIPALS
 from trivium.core.policy import Tier
-from trivium.kafka.topics import CACHE, DOCUMENTS, PULSE, all_topics, attempts, lanes
+from trivium.kafka.topics import BUDGET, CACHE, DOCUMENTS, PULSE, all_topics, attempts, lanes
 
-HARMLESS = {*lanes(Tier.CLOUD), attempts(Tier.CLOUD), CACHE, DOCUMENTS, PULSE}
-"""What no restricted work is written to: it is never cached, and never sent to the cloud."""
+HARMLESS = {*lanes(Tier.CLOUD), attempts(Tier.CLOUD), CACHE, DOCUMENTS, PULSE, BUDGET}
+"""What no restricted work is written to: it is never cached, and never sent to the cloud; budgets are sums and names."""
 TOPICS = [topic.name for topic in all_topics(["trivium.replies.desk"])]
 
 
@@ -30,7 +30,7 @@ def may(principal: str, operation: Operation, topic: str) -> bool:
 
 
 def test_the_cloud_may_read_nothing_that_carries_restricted_work() -> None:
-    assert {topic for topic in TOPICS if may("cloud", Operation.READ, topic)} == {*lanes(Tier.CLOUD), attempts(Tier.CLOUD), PULSE}
+    assert {topic for topic in TOPICS if may("cloud", Operation.READ, topic)} == {*lanes(Tier.CLOUD), attempts(Tier.CLOUD), PULSE, BUDGET}
     denied = [a for a in read_acls() if a.principal == "cloud" and not a.allow]
     assert [topic for topic in TOPICS if topic not in HARMLESS and not any(covers(a, topic) for a in denied)] == []
 

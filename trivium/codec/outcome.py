@@ -105,11 +105,11 @@ _cached_answer_to = Shared(answer_to)
 
 
 def fault_from(m: pb.Fault) -> Fault:
-    return Fault(word(FaultKind, m.kind, "fault.kind", FaultKind.INTERNAL), m.message, m.retry_after_ms)
+    return Fault(word(FaultKind, m.kind, "fault.kind", FaultKind.INTERNAL), m.message, m.retry_after_ms, m.budget)
 
 
 def fault_to(f: Fault) -> pb.Fault:
-    return pb.Fault(kind=f.kind.value, message=f.message, retry_after_ms=f.retry_after_ms)
+    return pb.Fault(kind=f.kind.value, message=f.message, retry_after_ms=f.retry_after_ms, budget=f.budget)
 
 
 def tool_use_from(m: pb.ToolUse) -> ToolUse:

@@ -32,6 +32,8 @@ class FaultKind(Enum):
     """Started before a crash, never settled: may have been paid."""
     STARTED_TOO_OFTEN = "started_too_often"
     """Three starts and never settled: the work itself may kill its worker. Ends the journey, nothing follows."""
+    OVER_BUDGET = "over_budget"
+    """The most that the call can cost is more than a hard budget has left; no call was made."""
     CANCELLED = "cancelled"
     INTERNAL = "internal"
 
@@ -93,6 +95,8 @@ class ReasonCode(Enum):
     """Every candidate is forbidden for now."""
     OVERLOADED = "overloaded"
     """Turned away: what could carry it has a longer queue than its priority may wait."""
+    OVER_BUDGET = "over_budget"
+    """A hard budget has too little left for any target that could carry it."""
     CANCELLED = "cancelled"
     DEADLINE = "deadline"
     ATTEMPTS_FAILED = "attempts_failed"
@@ -177,6 +181,8 @@ class Fault:
     kind: FaultKind
     message: str
     retry_after_ms: int = 0
+    budget: str = ""
+    """Name of the budget that had too little left."""
 
 
 @quick

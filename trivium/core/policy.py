@@ -255,6 +255,46 @@ class Shown:
 NOBODY_SHOWN: Final = Shown()
 
 
+class Period(Enum):
+    """What a budget holds for, by UTC."""
+
+    DAY = "day"
+    MONTH = "month"
+
+
+class Over(Enum):
+    """What becomes of a request whose next target a hard budget cannot pay."""
+
+    CHEAPER = "cheaper"
+    """The next target of its route that costs less at most; refused when there is none."""
+    BATCH = "batch"
+    """The same target as batch work at its batch price, when the deadline allows; else as `cheaper`."""
+    REFUSE = "refuse"
+
+
+EACH: Final = "*"
+"""In a budget: one budget for every value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """Money for a day or a month. A label is empty (not looked at), a value, or EACH."""
+
+    name: str
+    period: Period
+    limit_micro_dollars: int
+    hard: bool = True
+    """A soft budget alerts and never refuses."""
+    over: Over = Over.REFUSE
+    tenant: str = ""
+    team: str = ""
+    application: str = ""
+    use_case: str = ""
+    end_user: str = ""
+    alerts: tuple[int, ...] = (50, 80, 100)
+    """Shares of the limit in percent, ascending; each is said once a period."""
+
+
 class Remembered:
     """What a policy was found to say of kinds of requests (trivium/core/outline.py). Never part of its value: another policy
     begins with an empty one, `dataclasses.replace` too."""
@@ -291,4 +331,5 @@ class Policy:
     """Whether any tenant or task type asks for detection: when none does, no text is looked at."""
     shown: Shown = NOBODY_SHOWN
     """Teams and user tiers that the bill is split by on dashboards."""
+    budgets: Mapping[str, Budget] = field(default_factory=dict)
     remembered: Remembered = field(default_factory=Remembered, init=False, repr=False, compare=False)

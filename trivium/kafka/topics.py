@@ -20,6 +20,8 @@ PULSE = "trivium.pulse"
 IDEMPOTENCY = "trivium.idempotency"
 DEADLETTER = "trivium.deadletter"
 FEEDBACK = "trivium.feedback"
+BUDGET = "trivium.budget"
+ALERTS = "trivium.alerts"
 
 HEADER_TRACEPARENT = "traceparent"
 HEADER_TRACESTATE = "tracestate"
@@ -120,4 +122,8 @@ def all_topics(reply_topics: Iterable[str], partitions: int = PARTITIONS) -> tup
         Topic(PULSE, 1, Keep.COMPACT_DELETE, HOUR_MS, segment_ms=HOUR_MS // 6),
         kept(DEADLETTER, 30),
         kept(FEEDBACK, 30),
+        # One partition: its order decides who is granted what (docs/decisions/0019). A month and its last accounts; what is
+        # younger than an hour is never compacted, so that every grant that may still be in use is folded exactly.
+        Topic(BUDGET, 1, Keep.COMPACT_DELETE, 33 * DAY_MS, DAY_MS, HOUR_MS, 2 * DAY_MS),
+        kept(ALERTS, 30),
     )

@@ -58,14 +58,16 @@ class Answer(_message.Message):
     def __init__(self, text: _Optional[str] = ..., tool_calls: _Optional[_Iterable[_Union[_request_pb2.ToolCall, _Mapping]]] = ..., citations: _Optional[_Iterable[_Union[Citation, _Mapping]]] = ..., confidence: _Optional[float] = ..., finish: _Optional[str] = ..., model: _Optional[str] = ..., not_found: _Optional[bool] = ..., sources: _Optional[_Iterable[_Union[Citation, _Mapping]]] = ...) -> None: ...
 
 class Fault(_message.Message):
-    __slots__ = ("kind", "message", "retry_after_ms")
+    __slots__ = ("kind", "message", "retry_after_ms", "budget")
     KIND_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     RETRY_AFTER_MS_FIELD_NUMBER: _ClassVar[int]
+    BUDGET_FIELD_NUMBER: _ClassVar[int]
     kind: str
     message: str
     retry_after_ms: int
-    def __init__(self, kind: _Optional[str] = ..., message: _Optional[str] = ..., retry_after_ms: _Optional[int] = ...) -> None: ...
+    budget: str
+    def __init__(self, kind: _Optional[str] = ..., message: _Optional[str] = ..., retry_after_ms: _Optional[int] = ..., budget: _Optional[str] = ...) -> None: ...
 
 class ToolUse(_message.Message):
     __slots__ = ("name", "calls", "tokens", "cost_micro_dollars", "duration_ms")

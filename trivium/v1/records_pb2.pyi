@@ -50,7 +50,7 @@ class LedgerRecord(_message.Message):
     def __init__(self, role: _Optional[str] = ..., terminal: _Optional[_Union[_outcome_pb2.Terminal, _Mapping]] = ..., decision: _Optional[_Union[_journey_pb2.Decision, _Mapping]] = ..., team: _Optional[str] = ..., application: _Optional[str] = ..., use_case: _Optional[str] = ..., end_user: _Optional[str] = ..., user_tier: _Optional[str] = ..., sensitivity: _Optional[str] = ..., endpoint: _Optional[str] = ..., door: _Optional[str] = ..., stray: _Optional[_Union[_outcome_pb2.Outcome, _Mapping]] = ..., at_ms: _Optional[int] = ..., stakes: _Optional[str] = ..., priority: _Optional[str] = ..., knowledge: _Optional[str] = ..., tools: _Optional[int] = ..., replays: _Optional[str] = ...) -> None: ...
 
 class AttemptRecord(_message.Message):
-    __slots__ = ("state", "identity", "attempt", "execution", "target", "instance", "at_ms", "usage", "cost_micro_dollars", "fault", "team", "application", "use_case", "end_user", "user_tier", "task_type", "door", "begun_ms", "part_of", "costs", "model")
+    __slots__ = ("state", "identity", "attempt", "execution", "target", "instance", "at_ms", "usage", "cost_micro_dollars", "fault", "team", "application", "use_case", "end_user", "user_tier", "task_type", "door", "begun_ms", "part_of", "costs", "model", "reserved_micro_dollars", "holder")
     STATE_FIELD_NUMBER: _ClassVar[int]
     IDENTITY_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
@@ -72,6 +72,8 @@ class AttemptRecord(_message.Message):
     PART_OF_FIELD_NUMBER: _ClassVar[int]
     COSTS_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
+    RESERVED_MICRO_DOLLARS_FIELD_NUMBER: _ClassVar[int]
+    HOLDER_FIELD_NUMBER: _ClassVar[int]
     state: str
     identity: _request_pb2.Identity
     attempt: int
@@ -93,7 +95,9 @@ class AttemptRecord(_message.Message):
     part_of: str
     costs: CostSplit
     model: str
-    def __init__(self, state: _Optional[str] = ..., identity: _Optional[_Union[_request_pb2.Identity, _Mapping]] = ..., attempt: _Optional[int] = ..., execution: _Optional[int] = ..., target: _Optional[str] = ..., instance: _Optional[str] = ..., at_ms: _Optional[int] = ..., usage: _Optional[_Union[_outcome_pb2.Usage, _Mapping]] = ..., cost_micro_dollars: _Optional[int] = ..., fault: _Optional[str] = ..., team: _Optional[str] = ..., application: _Optional[str] = ..., use_case: _Optional[str] = ..., end_user: _Optional[str] = ..., user_tier: _Optional[str] = ..., task_type: _Optional[str] = ..., door: _Optional[str] = ..., begun_ms: _Optional[int] = ..., part_of: _Optional[str] = ..., costs: _Optional[_Union[CostSplit, _Mapping]] = ..., model: _Optional[str] = ...) -> None: ...
+    reserved_micro_dollars: int
+    holder: str
+    def __init__(self, state: _Optional[str] = ..., identity: _Optional[_Union[_request_pb2.Identity, _Mapping]] = ..., attempt: _Optional[int] = ..., execution: _Optional[int] = ..., target: _Optional[str] = ..., instance: _Optional[str] = ..., at_ms: _Optional[int] = ..., usage: _Optional[_Union[_outcome_pb2.Usage, _Mapping]] = ..., cost_micro_dollars: _Optional[int] = ..., fault: _Optional[str] = ..., team: _Optional[str] = ..., application: _Optional[str] = ..., use_case: _Optional[str] = ..., end_user: _Optional[str] = ..., user_tier: _Optional[str] = ..., task_type: _Optional[str] = ..., door: _Optional[str] = ..., begun_ms: _Optional[int] = ..., part_of: _Optional[str] = ..., costs: _Optional[_Union[CostSplit, _Mapping]] = ..., model: _Optional[str] = ..., reserved_micro_dollars: _Optional[int] = ..., holder: _Optional[str] = ...) -> None: ...
 
 class CostSplit(_message.Message):
     __slots__ = ("input", "context", "output", "embedding", "vector_store", "request", "parts")
@@ -130,6 +134,96 @@ class FeedbackRecord(_message.Message):
     at_ms: int
     source: str
     def __init__(self, identity: _Optional[_Union[_request_pb2.Identity, _Mapping]] = ..., outcome: _Optional[str] = ..., score: _Optional[float] = ..., corrected_text: _Optional[str] = ..., correction_micro_dollars: _Optional[int] = ..., at_ms: _Optional[int] = ..., source: _Optional[str] = ...) -> None: ...
+
+class BudgetRecord(_message.Message):
+    __slots__ = ("rules", "account")
+    RULES_FIELD_NUMBER: _ClassVar[int]
+    ACCOUNT_FIELD_NUMBER: _ClassVar[int]
+    rules: BudgetRules
+    account: BudgetAccount
+    def __init__(self, rules: _Optional[_Union[BudgetRules, _Mapping]] = ..., account: _Optional[_Union[BudgetAccount, _Mapping]] = ...) -> None: ...
+
+class BudgetRules(_message.Message):
+    __slots__ = ("revision", "rules", "at_ms")
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    RULES_FIELD_NUMBER: _ClassVar[int]
+    AT_MS_FIELD_NUMBER: _ClassVar[int]
+    revision: int
+    rules: _containers.RepeatedCompositeFieldContainer[BudgetRule]
+    at_ms: int
+    def __init__(self, revision: _Optional[int] = ..., rules: _Optional[_Iterable[_Union[BudgetRule, _Mapping]]] = ..., at_ms: _Optional[int] = ...) -> None: ...
+
+class BudgetRule(_message.Message):
+    __slots__ = ("name", "period", "limit_micro_dollars", "hard", "over", "tenant", "team", "application", "use_case", "end_user", "alerts")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    PERIOD_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_MICRO_DOLLARS_FIELD_NUMBER: _ClassVar[int]
+    HARD_FIELD_NUMBER: _ClassVar[int]
+    OVER_FIELD_NUMBER: _ClassVar[int]
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    TEAM_FIELD_NUMBER: _ClassVar[int]
+    APPLICATION_FIELD_NUMBER: _ClassVar[int]
+    USE_CASE_FIELD_NUMBER: _ClassVar[int]
+    END_USER_FIELD_NUMBER: _ClassVar[int]
+    ALERTS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    period: str
+    limit_micro_dollars: int
+    hard: bool
+    over: str
+    tenant: str
+    team: str
+    application: str
+    use_case: str
+    end_user: str
+    alerts: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, name: _Optional[str] = ..., period: _Optional[str] = ..., limit_micro_dollars: _Optional[int] = ..., hard: _Optional[bool] = ..., over: _Optional[str] = ..., tenant: _Optional[str] = ..., team: _Optional[str] = ..., application: _Optional[str] = ..., use_case: _Optional[str] = ..., end_user: _Optional[str] = ..., alerts: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class BudgetAccount(_message.Message):
+    __slots__ = ("holder", "budget", "period", "have", "upto", "spent", "closed", "valid_ms", "at_ms", "by", "number")
+    HOLDER_FIELD_NUMBER: _ClassVar[int]
+    BUDGET_FIELD_NUMBER: _ClassVar[int]
+    PERIOD_FIELD_NUMBER: _ClassVar[int]
+    HAVE_FIELD_NUMBER: _ClassVar[int]
+    UPTO_FIELD_NUMBER: _ClassVar[int]
+    SPENT_FIELD_NUMBER: _ClassVar[int]
+    CLOSED_FIELD_NUMBER: _ClassVar[int]
+    VALID_MS_FIELD_NUMBER: _ClassVar[int]
+    AT_MS_FIELD_NUMBER: _ClassVar[int]
+    BY_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    holder: str
+    budget: str
+    period: str
+    have: int
+    upto: int
+    spent: int
+    closed: bool
+    valid_ms: int
+    at_ms: int
+    by: str
+    number: int
+    def __init__(self, holder: _Optional[str] = ..., budget: _Optional[str] = ..., period: _Optional[str] = ..., have: _Optional[int] = ..., upto: _Optional[int] = ..., spent: _Optional[int] = ..., closed: _Optional[bool] = ..., valid_ms: _Optional[int] = ..., at_ms: _Optional[int] = ..., by: _Optional[str] = ..., number: _Optional[int] = ...) -> None: ...
+
+class BudgetAlert(_message.Message):
+    __slots__ = ("budget", "period", "percent", "limit_micro_dollars", "spent_micro_dollars", "runs_out", "at_ms", "hard")
+    BUDGET_FIELD_NUMBER: _ClassVar[int]
+    PERIOD_FIELD_NUMBER: _ClassVar[int]
+    PERCENT_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_MICRO_DOLLARS_FIELD_NUMBER: _ClassVar[int]
+    SPENT_MICRO_DOLLARS_FIELD_NUMBER: _ClassVar[int]
+    RUNS_OUT_FIELD_NUMBER: _ClassVar[int]
+    AT_MS_FIELD_NUMBER: _ClassVar[int]
+    HARD_FIELD_NUMBER: _ClassVar[int]
+    budget: str
+    period: str
+    percent: int
+    limit_micro_dollars: int
+    spent_micro_dollars: int
+    runs_out: str
+    at_ms: int
+    hard: bool
+    def __init__(self, budget: _Optional[str] = ..., period: _Optional[str] = ..., percent: _Optional[int] = ..., limit_micro_dollars: _Optional[int] = ..., spent_micro_dollars: _Optional[int] = ..., runs_out: _Optional[str] = ..., at_ms: _Optional[int] = ..., hard: _Optional[bool] = ...) -> None: ...
 
 class IdempotencyRecord(_message.Message):
     __slots__ = ("identity", "body_hash")
