@@ -45,5 +45,5 @@ def _summary(found: Policy) -> dict[str, object]:
     return {
         "revision": found.revision, "targets": len(found.targets), "task_types": len(found.tasks),
         "endpoints": len(found.endpoints), "rules": len(found.rules), "tenants": len(found.tenants),
-        "experiments": len(found.experiments),
+        "experiments": len(found.experiments), "budgets": len(found.budgets),
     }  # fmt: skip

@@ -10,6 +10,7 @@ from trivium.core.errors import BadPolicy
 from trivium.core.near import hint, quoted
 from trivium.core.policy import Classifier, Policy, Target, TaskType, Tenant, Tier
 from trivium.core.price import dearest
+from trivium.policy.budgets import read_budgets
 from trivium.policy.fragment import overlaid
 from trivium.policy.metrics import read_shown
 from trivium.policy.rules import Names, read_endpoints, read_experiments, read_rules, read_tenants
@@ -58,6 +59,8 @@ def root_of(content: bytes, report: Report) -> Section:
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         context = f" {error.context}" if error.context else ""
+        if error.context and "alias" in error.context:
+            context += '; a star is written in quotes: "*"'
         raise BadPolicy((f"{report.name}:{line}: not YAML: {error.problem}{context}",)) from None
     except (yaml.YAMLError, RecursionError) as error:
         raise BadPolicy((f"{report.name}: not YAML: {str(error).splitlines()[0]}",)) from None
@@ -105,6 +108,7 @@ def _policy(root: Section, content: bytes, file: Path) -> Policy:
         reference_target=_reference(root, targets),
         detects=any(task.detect for task in tasks.values()) or any(tenant.detect for tenant in tenants.values()),
         shown=read_shown(root, rules),
+        budgets=read_budgets(root, tenants),
     )
 
 

@@ -10,7 +10,7 @@ from trivium.core.price import reference
 
 def notes(policy: Policy) -> tuple[str, ...]:
     """One sentence each; empty when there is nothing to say."""
-    return tuple(note for note in (*_privacy(policy), *_classifier(policy), *_unused(policy), *_bill(policy)) if note)
+    return tuple(note for note in (*_privacy(policy), *_classifier(policy), *_unused(policy), *_bill(policy), *_budgets(policy)) if note)
 
 
 def _privacy(policy: Policy) -> list[str]:
@@ -53,3 +53,11 @@ def _unused(policy: Policy) -> list[str]:
 
 def _bill(policy: Policy) -> list[str]:
     return [] if reference(policy) else ["there is no cloud target, so no bill says what all-cloud would have cost"]
+
+
+def _budgets(policy: Policy) -> list[str]:
+    """Callers choose all words but the tenant: two tenants may have a team of one name."""
+    shared = [b.name for b in policy.budgets.values() if not b.tenant and (b.team or b.application or b.use_case or b.end_user)]
+    if not shared or len(policy.tenants) < 2:
+        return []
+    return [f"{', '.join(shared)} counts calls of every tenant that uses the same word; name a tenant, or tenant: \"*\""]
