@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from infra.part import Part, PartFailed, RunningPart
+from trivium.kafka import frozen
 from trivium.policy import load
 
 POLICY: Final = Path("examples/support/policy.yaml")
@@ -172,10 +173,20 @@ class LocalMesh:
         }
 
     async def _watch_parts(self) -> None:
-        waits = {asyncio.create_task(p.process.wait()): p for p in self.parts.values()}
+        """A part that was frozen leaves to be started again (trivium/kafka/frozen.py); any other that leaves breaks the mesh."""
+        try:
+            while (gone := await self._first_gone()).process.returncode == frozen.STATUS:
+                await self._run(gone.part)
+        except PartFailed as error:
+            self.broken.set_result(str(error))
+        else:
+            self.broken.set_result(gone.failure())
+
+    async def _first_gone(self) -> RunningPart:
+        waits = {asyncio.create_task(part.process.wait()): part for part in self.parts.values()}
         try:
             done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-            self.broken.set_result(waits[done.pop()].failure())
+            return waits[done.pop()]
         finally:
             for task in waits:
                 task.cancel()

@@ -12,8 +12,9 @@ from typing import Any, Final
 
 from trivium.core.errors import TriviumError
 
-READY_TIMEOUT_S: Final = 30.0
-"""A cold start compiles byte code on two cores: about 8 s for the slowest part, seen once after an install."""
+READY_TIMEOUT_S: Final = 120.0
+"""A cold start compiles byte code on two cores: about 8 s for the slowest part, seen once after an install; more than 30 s
+on a machine that had other things to do. A part that fails leaves, and is not waited for."""
 
 _CHILD: Final = Path(__file__).with_name("child.py")
 

@@ -55,7 +55,7 @@ class Rig:
 
     async def idle(self) -> None:
         """Wait until the server has noticed the end of every call."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(90):
             while any(not entry.status for entry in self.standin.calls.entries):  # noqa: ASYNC110 (a server tells nobody)
                 await asyncio.sleep(0.005)
 

@@ -22,7 +22,7 @@ async def start(*arguments: str) -> asyncio.subprocess.Process:
 
 async def ready(process: asyncio.subprocess.Process) -> dict[str, Any]:
     assert process.stdout is not None
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(90):
         line = await process.stdout.readline()
     found: dict[str, Any] = json.loads(line)
     return found
@@ -54,7 +54,7 @@ async def test_a_taken_port_is_one_sentence(module: str) -> None:
     async with SpanStore() as taken:
         port = _port(taken)
         process = await start(module, "--port", port)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(90):
             _, errors = await process.communicate()
     assert process.returncode == 1
     assert errors.decode().count("\n") == 1
@@ -65,7 +65,7 @@ async def test_a_bad_adapter_file_is_named(tmp_path: Path) -> None:
     path = tmp_path / "bad.jsonl"
     path.write_text('{"text": "fine", "label": "a"}\n{"txt": "typo"}\n')
     process = await start("infra.standins.tgi", "--port", "0", "--adapter", f"mine={path}")
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(90):
         _, errors = await process.communicate()
     assert process.returncode == 2
     assert f"{path}:2: want an object with a" in errors.decode()
@@ -77,7 +77,7 @@ async def test_a_bad_adapter_file_is_named(tmp_path: Path) -> None:
 )
 async def test_help_has_an_example(module: str) -> None:
     process = await start(module, "--help")
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(90):
         out, _ = await process.communicate()
     assert f"example: python -m {module}" in " ".join(out.decode().split())
 

@@ -62,7 +62,7 @@ class Offsets:
         with self._path.open("a") as file:
             while True:
                 try:
-                    async with asyncio.timeout(10):
+                    async with asyncio.timeout(90):
                         committed = await self._committed()
                 except (KafkaError, OSError, TimeoutError):
                     await asyncio.sleep(_EVERY_S)

@@ -181,7 +181,7 @@ class Supervisor:
     async def _until_ended(self, load: Any) -> None:
         while load.process.returncode is None:
             try:
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(90):
                     await load.process.wait()
             except TimeoutError:
                 self._say(f"no more faults: {self._progress()}")

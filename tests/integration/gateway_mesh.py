@@ -157,7 +157,7 @@ async def gateway_mesh(
         running = asyncio.create_task(main(process))
         up = asyncio.create_task(process.up.wait())
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(90):
                 await asyncio.wait((running, up), return_when=asyncio.FIRST_COMPLETED)
             if running.done():
                 await running
@@ -167,7 +167,7 @@ async def gateway_mesh(
         finally:
             up.cancel()
             process.stopping.set()
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(90):
                 await running
             await process.close()
 

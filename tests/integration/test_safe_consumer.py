@@ -78,7 +78,7 @@ class Seen:
         return [event.record.offset for event in self.events if event.record.partition == partition]
 
     async def until(self, enough: Callable[[], bool]) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(90):
             while not enough():
                 self.changed.clear()
                 await self.changed.wait()
@@ -94,12 +94,12 @@ async def running(chosen: AppOptions, on_event: Callable[[Given], None]) -> Asyn
             for record, done in records_of(event):
                 on_event(Given(record, done))
 
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(90):
         await app.start()
     try:
         yield app
     finally:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(90):
             await app.stop()
 
 

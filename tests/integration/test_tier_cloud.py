@@ -52,7 +52,7 @@ class Running:
 
     async def ask(self, name: str, trace: Headers = TRACE) -> tuple[Delivered, journey_pb2.OutcomeRecord]:
         await self.producer.publish(Record(topics.work(Tier.CLOUD), b"k", work(name), trace, 1), 5_000)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(90):
             record = await self.outcomes.get()
         return record, journey_pb2.OutcomeRecord.FromString(record.value or b"")
 
@@ -128,7 +128,7 @@ async def test_an_overloaded_vendor_opens_the_breaker_which_the_pulse_tells(runn
     assert [fault.kind for fault in kinds] == ["unavailable"] * 7
     assert running.standin.calls.count == 5
     assert kinds[-1].message == "the breaker of cloud/small is open"
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(90):
         while running.pulses.facts(now_ms())["cloud/small"].health is not Health.OPEN:  # noqa: ASYNC110 (a view tells nobody)
             await asyncio.sleep(0.05)
 
@@ -149,7 +149,7 @@ async def test_while_a_vendor_asks_to_wait_it_is_left_alone_and_the_queue_says_s
     assert (first.kind, first.retry_after_ms) == ("rate_limited", 60_000)
     assert [fault.kind for fault in others] == ["rate_limited"] * 5
     assert all(50_000 < fault.retry_after_ms <= 60_000 for fault in others), others
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(90):
         while not running.pulses.facts(now_ms())["cloud/small"].queue_wait_ms > 40_000:  # noqa: ASYNC110 (a view tells nobody)
             await asyncio.sleep(0.05)
 
@@ -160,7 +160,7 @@ async def test_a_probe_of_another_instance_closes_this_ones_breaker(running: Run
         _, found = await running.ask(f"r{number}")
     assert found.outcome.fault.message == "the breaker of cloud/small is open"
     running.standin.faults.control({"clear": True})
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(90):
         while not found.outcome.HasField("answer"):
             for state in ("half_open", "closed"):
                 small = records_pb2.TargetPulse(target="cloud/small", breaker=state)

@@ -70,7 +70,7 @@ class Seen:
 
     async def wait(self, count: int) -> list[Delivered]:
         """Waits until so many are there."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(90):
             while len(self.records) < count:
                 self._more.clear()
                 await self._more.wait()
@@ -348,7 +348,7 @@ async def test_starts_run_ahead_only_where_a_start_without_a_call_does_no_harm(
         await mesh.publish(record(work(f"r{number}", target=replace(SMALL, on_ambiguous=on_ambiguous))))
     async with worker(mesh, parrot, slots=1) as running:
         await mesh.attempts(starts)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(90):
             while running.in_hand < 3 or not parrot.calls:  # noqa: ASYNC110 (a worker tells nobody)
                 await asyncio.sleep(0.01)
         assert len(await mesh.attempts(starts)) == starts

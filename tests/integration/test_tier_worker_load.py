@@ -42,7 +42,7 @@ async def test_a_worker_that_leaves_finishes_what_it_started_and_nothing_is_redo
     for number in range(9):
         await mesh.publish(record(work(f"r{number}")))
     async with worker(mesh, first, slots=1) as leaving:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(90):
             while leaving.in_hand < 9 or not first.calls:  # noqa: ASYNC110 (a worker tells nobody)
                 await asyncio.sleep(0.01)
         asyncio.get_running_loop().call_later(0.1, gate.set)
@@ -81,7 +81,7 @@ async def test_what_cannot_make_its_deadline_is_turned_away_at_once_and_urgent_w
         await mesh.publish(record(work("soon", deadline_ms=now_ms() + 1_000)))
         await mesh.publish(record(work("urgent", priority=Priority.INTERACTIVE)))
         (_, turned) = (await mesh.outcomes(2))[-1]
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(90):
             while running.in_hand < 8:  # noqa: ASYNC110 (a worker tells nobody)
                 await asyncio.sleep(0.01)
         learnt.gate.set()

@@ -53,7 +53,7 @@ class Watch:
 
     async def until(self, topic: str, text: str) -> Delivered:
         """The first record of a topic with this text in it."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(90):
             while True:
                 self.more.clear()
                 for record in self.seen.get(topic, ()):

@@ -74,7 +74,7 @@ async def test_the_next_connection_presents_a_renewed_certificate(
 
         async def connected() -> None:
             reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=arguments(kafka.bootstrap)["ssl_context"])
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(90):
                 await reader.read()
             writer.close()
 

@@ -242,7 +242,7 @@ async def test_refused_handshakes_are_counted_by_reason_and_said_once(
         address = f"127.0.0.1:{server.port}"
         for dial in (*refused.values(), *refused.values()):
             assert (await called(address, dial)).startswith("UNAVAILABLE")
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(90):
             while min(map(counted, refused)) < 2:  # noqa: ASYNC110 (the library tells nobody)
                 await asyncio.sleep(0.01)
         assert await called(address, read_dial(settings(pki, "client"))) == "ok"

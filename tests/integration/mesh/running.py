@@ -27,7 +27,7 @@ from trivium.rpc.channels import channel
 from trivium.v1 import records_pb2, request_pb2
 
 DOCUMENTS = (Path("docs/cache.md"), Path("docs/privacy.md"))
-TIMEOUT_S = 30.0
+TIMEOUT_S = 90.0
 
 
 @dataclass(frozen=True, slots=True)

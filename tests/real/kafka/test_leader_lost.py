@@ -22,7 +22,7 @@ def three(make_cluster: Make) -> Cluster:
 async def until_led_by(bootstrap: str, nodes: set[int]) -> None:
     """Until the partitions of the requests are led by exactly these nodes."""
     found: set[int] = set()
-    async with asyncio.timeout(30), admin(bootstrap) as client:
+    async with asyncio.timeout(120), admin(bootstrap) as client:
         while found != nodes:
             # Asks any node that the cluster tells of, also the one that has just died.
             with contextlib.suppress(KafkaError):

@@ -42,7 +42,7 @@ async def _restart(mesh: Crowd, name: str) -> None:
     await mesh.leave(name)
     again = await RunningPart.start(part.part, mesh.folder / "mesh" / "logs")
     mesh.extra[name] = again
-    await again.until_ready(60)
+    await again.until_ready(120)
 
 
 Place = tuple[str, str, int, str]

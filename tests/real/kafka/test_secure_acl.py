@@ -135,7 +135,7 @@ async def test_the_cloud_reads_its_own_lanes_and_nobody_else_does_it_for_it(secu
         async with connected(as_principal(secure, "cloud"), topic, ReaderOptions()) as consumer:
             assert consumer.assignment()
     with pytest.raises((TriviumError, KafkaError)):
-        async with asyncio.timeout(20), connected(as_principal(secure, "producers"), work(Tier.CLOUD), ReaderOptions()) as consumer:
+        async with asyncio.timeout(90), connected(as_principal(secure, "producers"), work(Tier.CLOUD), ReaderOptions()) as consumer:
             await consumer.end_offsets(consumer.assignment())
 
 

@@ -53,7 +53,7 @@ async def test_drift_is_told_and_repaired_but_for_what_loses_records(empty: Clus
         await client.alter_configs([ConfigResource(ConfigResourceType.TOPIC, "trivium.requests", settings)])
         await client.alter_configs([ConfigResource(ConfigResourceType.TOPIC, "trivium.ledger", {"retention.ms": "-1"})])
         # The controller answers before the broker knows of it.
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(90):
             while len((told := await topics(empty)).lines_of(state="drift")) < 2:
                 pass
     drifted = {line["topic"]: {d["what"] for d in line["drift"]} for line in told.lines_of(state="drift")}
