@@ -54,6 +54,7 @@ def __getattr__(name: str) -> Any:
 def _from_environment() -> faust.App:
     try:
         process = Process("router", dict(os.environ), read(ProcessSettings, os.environ))
+        process.tuned = True
         return make(process, under_faust=True)[0]
     except TriviumError as error:
         _leave(str(error))

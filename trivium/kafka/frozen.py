@@ -4,7 +4,7 @@ When it thaws, its partitions are another's, its view of the others is old, and 
 was called since, and refuse what was answered, until the group tells it. Kafka has no fence against that outside of
 transactions. So whoever acts asks first, and a process that has slept too long ends at once: what it had is in the log.
 
-    with frozen_noticed(session_timeout_ms) as look:
+    with frozen_noticed(session_timeout_ms, process.tuned) as look:
         look()      before anything that another may have done meanwhile; 0.1 us
 """
 
@@ -57,8 +57,11 @@ class Frozen:
 
 
 @contextmanager
-def frozen_noticed(session_timeout_ms: int) -> Iterator[Callable[[], None]]:
-    """For a process that is a member of a group."""
+def frozen_noticed(session_timeout_ms: int, alone: bool) -> Iterator[Callable[[], None]]:
+    """For a member of a group. `alone`: it is what its process is for; a part of a test's process is never frozen alone, and never leaves."""
+    if not alone:
+        yield nothing
+        return
     frozen = Frozen(session_timeout_ms / 1000, _leave)
     frozen.start()
     try:
@@ -68,7 +71,7 @@ def frozen_noticed(session_timeout_ms: int) -> Iterator[Callable[[], None]]:
 
 
 def nothing() -> None:
-    """For those who are never frozen alone: parts of a test's process."""
+    """What there is to look at where nobody is frozen alone."""
 
 
 def _leave(gap_s: float) -> None:

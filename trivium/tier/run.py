@@ -10,7 +10,7 @@ from trivium.core.policy import Tier
 from trivium.crash import CrashingGenerator
 from trivium.kafka.claim import GroupOptions, static_name
 from trivium.kafka.crashing import outbox as outbox_of
-from trivium.kafka.frozen import frozen_noticed, nothing
+from trivium.kafka.frozen import frozen_noticed
 from trivium.kafka.outbox import Outbox, OutboxOptions
 from trivium.kafka.producer import Producer, ProducerOptions
 from trivium.kafka.reader import ReaderOptions
@@ -72,7 +72,7 @@ async def run_tier(
         await stack.enter_async_context(others.tail(kafka.bootstrap, _hearing(process)))
         watched: list[asyncio.Future[None]] = [outbox.failed]
         if settings.kafka_worker:
-            look = stack.enter_context(frozen_noticed(kafka.session_timeout_ms)) if process.tuned else nothing
+            look = stack.enter_context(frozen_noticed(kafka.session_timeout_ms, process.tuned))
             options = _working(process, kafka, look)
             worker = Worker(caller, writer, outbox, process.tracing, options)
             await stack.enter_async_context(worker)
