@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from trivium.core.decision import Decision
-from trivium.core.outcome import Attempt, Terminal, TerminalKind, Verdict
+from trivium.core.outcome import Attempt, FaultKind, Terminal, TerminalKind, Verdict
 
 VERDICTS = {
     Verdict.OPEN: "is still open",
@@ -12,6 +12,8 @@ VERDICTS = {
     Verdict.FELL_BACK: "no answer, on to the next",
     Verdict.FAILED: "no answer, and nothing was left",
 }
+
+OVER_BUDGET = {Verdict.FELL_BACK: "on to what costs less", Verdict.FAILED: "and nothing that costs less was left"}
 
 
 def explain(decision: Decision, terminal: Terminal) -> tuple[str, ...]:
@@ -38,6 +40,12 @@ def dollars(micro: int) -> str:
     return f"{sign}${abs(micro) // 1_000_000}.{abs(micro) % 1_000_000:06d}"
 
 
+def plain_dollars(micro: int) -> str:
+    """Exact, without the zeros that nobody reads: 250000000 -> $250.00, 1234 -> $0.001234."""
+    whole, rest = dollars(micro).split(".")
+    return f"{whole}.{rest.rstrip('0'):0<2}"
+
+
 def _headline(terminal: Terminal) -> str:
     took = terminal.ended_ms - terminal.arrived_ms
     if terminal.kind is TerminalKind.ANSWERED:
@@ -60,6 +68,8 @@ def _attempts(terminal: Terminal) -> Iterator[str]:
 
 def _result(attempt: Attempt) -> str:
     said = VERDICTS[attempt.verdict]
+    if attempt.fault is not None and attempt.fault.kind is FaultKind.OVER_BUDGET:
+        return f"not called, {attempt.fault.message or 'a budget has too little left'}; {OVER_BUDGET.get(attempt.verdict, said)}"
     if attempt.fault is not None:
         return (
             f"{attempt.fault.kind.value}"

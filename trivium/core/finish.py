@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from trivium.core import price
+from trivium.core import over, price
 from trivium.core.decision import Decision, Source
 from trivium.core.outcome import (
     NO_USAGE,
@@ -104,6 +104,12 @@ def failed(journey: Journey, policy: Policy, trail: Trail, now_ms: int) -> End:
     barred = trail.reasons()
     reason = Reason(code, _faults(journey) + (f"; not tried: {barred}" if barred else ""))
     return _without_answer(journey, TerminalKind.FAILED, reason, policy, trail, now_ms)
+
+
+def over_budget(journey: Journey, fault: Fault, policy: Policy, trail: Trail, now_ms: int) -> End:
+    """A hard budget has too little left, and nothing that costs less may or can carry it."""
+    reason = over.refusal(journey.attempts[-1], fault, policy, trail.reasons(), now_ms)
+    return _without_answer(journey, TerminalKind.REFUSED, reason, policy, trail, now_ms)
 
 
 def refused(journey: Journey, reason: Reason, policy: Policy, trail: Trail, now_ms: int) -> End:

@@ -7,12 +7,12 @@ as long as something comes back for every `Call` (the owner of the request write
 
 from typing import assert_never
 
-from trivium.core import finish, walk
+from trivium.core import finish, over, walk
 from trivium.core.admit import reply_topic_of
 from trivium.core.errors import BadRequest
 from trivium.core.outcome import Answer, Attempt, Fault, FaultKind, Finish, Outcome, Reason, Verdict
 from trivium.core.plan import Plan
-from trivium.core.policy import Policy
+from trivium.core.policy import Over, Policy
 from trivium.core.quick import replace
 from trivium.core.request import Identity, Request
 from trivium.core.slip import Arrival, End, Facts, Journey, Step
@@ -87,6 +87,8 @@ def _after_answer(journey: Journey, outcome: Outcome, answer: Answer, policy: Po
 
 
 def _after_fault(journey: Journey, outcome: Outcome, fault: Fault, policy: Policy, facts: Facts) -> Step:
+    if fault.kind is FaultKind.OVER_BUDGET:
+        return _after_no_money(journey, outcome, fault, policy, facts)
     trail = Trail()
     trail.say(
         "walk", f"{outcome.target} gave no answer: {fault.kind.value}" + (f", {fault.message}" if fault.message else "")
@@ -95,7 +97,8 @@ def _after_fault(journey: Journey, outcome: Outcome, fault: Fault, policy: Polic
     if fault.kind in (FaultKind.CANCELLED, FaultKind.STARTED_TOO_OFTEN):
         return finish.failed(over, policy, trail, facts.now_ms)
     moved = _closed(journey, outcome, Verdict.FELL_BACK, facts.now_ms, "")
-    further = walk.onward(moved, trail, policy, facts) or walk.again(moved, fault, trail, policy, facts)
+    further = walk.at_once(moved, fault, trail, policy, facts) or walk.onward(moved, trail, policy, facts)
+    further = further or walk.again(moved, fault, trail, policy, facts)
     if further is not None:
         return walk.call(further, trail, policy, facts.now_ms)
     if over.earlier is not None:
@@ -103,6 +106,21 @@ def _after_fault(journey: Journey, outcome: Outcome, fault: Fault, policy: Polic
     if facts.now_ms >= over.deadline_ms:
         return finish.expired(over, policy, trail, facts.now_ms)
     return finish.failed(over, policy, trail, facts.now_ms)
+
+
+def _after_no_money(journey: Journey, outcome: Outcome, fault: Fault, policy: Policy, facts: Facts) -> Step:
+    """A hard budget has too little left for the call: what costs less is asked when the policy says so."""
+    trail, word = Trail(), over.word_of(policy, fault)
+    trail.say("money", f"{outcome.target} was not called: {fault.message or fault.kind.value}; {word.value}")
+    if word is not Over.REFUSE:
+        moved = _closed(journey, outcome, Verdict.FELL_BACK, facts.now_ms, "")
+        further = walk.cheaper(moved, trail, policy, facts)
+        if further is not None:
+            return walk.call(further, trail, policy, facts.now_ms)
+    ended = _closed(journey, outcome, Verdict.FAILED, facts.now_ms, "")
+    if ended.earlier is not None:
+        return _with_earlier(ended, policy, trail, facts)
+    return finish.over_budget(ended, fault, policy, trail, facts.now_ms)
 
 
 def _with_earlier(journey: Journey, policy: Policy, trail: Trail, facts: Facts) -> End:
@@ -151,5 +169,6 @@ def _closed(journey: Journey, outcome: Outcome, verdict: Verdict, now_ms: int, w
         duration_ms=max(0, took),
         tool_uses=outcome.tool_uses,
         why=why,
+        batch=opened.batch,
     )
     return replace(journey, attempts=(*journey.attempts[:-1], closed))

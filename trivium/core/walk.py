@@ -4,10 +4,12 @@ An attempt may take 60 % of what is left when something follows it, all of it wh
 policy's attempt cap. Attempt deadlines of one journey only grow, and none passes the journey's own.
 """
 
+from trivium.core import over, patience
 from trivium.core.forbid import Case, allowed_for_now, case_of, still_allowed
 from trivium.core.outcome import Attempt, Fault, FaultKind, Outcome
-from trivium.core.policy import Policy, Route
+from trivium.core.policy import Policy, Route, Target, TaskSpec
 from trivium.core.quick import replace
+from trivium.core.request import Request
 from trivium.core.slip import Call, Facts, Journey, Work
 from trivium.core.trail import Trail, extended
 
@@ -16,21 +18,62 @@ DEPOSIT = 0.2
 RETRY = 1.0
 """Tokens that a second attempt at the same target takes: one in five journeys may, out of a budget that is shared."""
 TRANSIENT = frozenset({FaultKind.OVERLOADED, FaultKind.RATE_LIMITED, FaultKind.UNAVAILABLE, FaultKind.CUT})
+IN_VAIN = TRANSIENT | {FaultKind.OVERDUE, FaultKind.LATE, FaultKind.INTERNAL, FaultKind.AMBIGUOUS}
+"""Faults of batch work that say nothing against a normal call of the same target."""
 
 
 def call(journey: Journey, trail: Trail, policy: Policy, now_ms: int) -> Call:
     """Opens an attempt at the leg that the journey stands at."""
     target = journey.route[journey.position].target
-    follows = journey.position + 1 < len(journey.route)
-    until = attempt_deadline(now_ms, journey.deadline_ms, journey.attempts[-1].deadline_ms, follows, policy)
     number = len(journey.attempts) + 1
-    trail.say("walk", words(number, target.name, now_ms, until, journey.deadline_ms))
+    work = None
+    if journey.patient:
+        work = waiting(journey.request, target, journey.task, number, now_ms, journey.deadline_ms, trail, policy)
+    if work is None:
+        follows = journey.position + 1 < len(journey.route)
+        last = journey.attempts[-1]
+        earliest = 0 if last.batch else last.deadline_ms
+        until = attempt_deadline(now_ms, journey.deadline_ms, earliest, follows, policy)
+        work = Work(journey.request, number, target, journey.task, until)
+    trail.say("walk", words(number, target.name, now_ms, work.deadline_ms, journey.deadline_ms))
     opened = replace(
         journey,
-        attempts=(*journey.attempts, Attempt(number, target.name, now_ms, until)),
+        attempts=(*journey.attempts, opening(work, now_ms)),
         decision=extended(journey.decision, trail),
     )
-    return Call(opened, Work(journey.request, number, target, journey.task, until))
+    return Call(opened, work)
+
+
+def waiting(
+    request: Request, target: Target, task: TaskSpec, number: int, now_ms: int, deadline_ms: int, trail: Trail, policy: Policy
+) -> Work | None:
+    """The attempt as batch work, or None when it is to be called now."""
+    found = patience.waits(request, target, policy, now_ms, deadline_ms)
+    if found is None or isinstance(found, str):
+        if found:
+            trail.say("patience", f"not batch work: {found}")
+        return None
+    priced, wait = found
+    trail.say("patience", patience.words(target.name, wait, now_ms))
+    return Work(request, number, priced, task, patience.attempt_deadline(deadline_ms, policy), wait=wait)
+
+
+def opening(work: Work, now_ms: int) -> Attempt:
+    """The attempt that this work is."""
+    return Attempt(work.attempt, work.target.name, now_ms, work.deadline_ms, batch=work.wait is not None)
+
+
+def at_once(journey: Journey, fault: Fault, trail: Trail, policy: Policy, facts: Facts) -> Journey | None:
+    """The journey ready for a normal call of the target whose batch was in vain; None when the fault speaks against that, or
+    nothing may or can carry it now. Nothing of it waits any more, and no others are let pass."""
+    if not journey.attempts[-1].batch or fault.kind not in IN_VAIN:
+        return None
+    here = _narrowed(journey, journey.route[journey.position :], trail, policy, facts, last_hope=journey.earlier is None)
+    if not here:
+        return None
+    trail.say("walk", "no longer batch work: a normal call of the same target")
+    done = journey.route[: journey.position]
+    return replace(journey, route=done + here, patient=False, spare=False)
 
 
 def attempt_deadline(now_ms: int, deadline_ms: int, earliest_ms: int, follows: bool, policy: Policy) -> int:
@@ -53,6 +96,12 @@ def onward(journey: Journey, trail: Trail, policy: Policy, facts: Facts) -> Jour
     if not left:
         return None
     return replace(journey, route=done + left, position=journey.position + 1)
+
+
+def cheaper(journey: Journey, trail: Trail, policy: Policy, facts: Facts) -> Journey | None:
+    """As `onward`, after a budget had too little left: only to legs that may cost less than the one that it refused."""
+    legs = over.cheaper(journey, case_now(journey, policy), trail)
+    return onward(replace(journey, route=journey.route[: journey.position + 1] + legs), trail, policy, facts) if legs else None
 
 
 def again(journey: Journey, fault: Fault, trail: Trail, policy: Policy, facts: Facts) -> Journey | None:

@@ -16,7 +16,9 @@ from trivium.core.decision import Classification, Decision, ForbiddenBy, Source
 from trivium.core.explain import dollars
 from trivium.core.forbid import allowed_for_good, case_of
 from trivium.core.outcome import Terminal, TerminalKind, Verdict
-from trivium.core.policy import Attribute, Policy, Rule, TaskType
+from trivium.core.over import budget_of, refused_by
+from trivium.core.policy import Attribute, Over, Policy, Rule, TaskType
+from trivium.core.price import worst_case
 from trivium.core.request import (
     Identity,
     Knowledge,
@@ -81,7 +83,7 @@ def smallest_change(known: Known, decision: Decision, terminal: Terminal, policy
     if terminal.cache is not None:
         return f"cache: bypass (or refresh) had asked {decision.candidates[0]} instead of the cache."
     assumed = _by_rule(known, decision, policy)
-    changes = [*_of_bars(terminal, decision), *_of_health(decision, terminal), *_of_attributes(assumed, policy)]
+    changes = [*_of_bars(terminal, decision), *_of_health(decision, terminal), *_of_money(assumed, terminal, decision, policy), *_of_attributes(assumed, policy)]
     changes.extend([_unpin(assumed, policy)] if decision.source is Source.PINNED else _pin(terminal, policy))
     found = min(changes, key=lambda change: change.size, default=None)
     words = found.words if found else "no single change of this policy's attributes sends it elsewhere."
@@ -267,8 +269,25 @@ def _of_health(decision: Decision, terminal: Terminal) -> Iterator[Change]:
         if taken.by in (ForbiddenBy.HEALTH, ForbiddenBy.FEASIBILITY, ForbiddenBy.LOAD) and taken.target == decision.candidates[0]:
             yield Change(0.5, f"{taken.target} had been asked first, but {taken.why}.")
     for attempt in terminal.attempts:
-        if attempt.verdict is Verdict.FELL_BACK and attempt.fault is not None:
+        if attempt.verdict is Verdict.FELL_BACK and attempt.fault is not None and refused_by(attempt) is None:
             yield Change(0.5, f"{attempt.target} had answered it, but it was {attempt.fault.kind.value}.")
+
+
+def _of_money(known: Known, terminal: Terminal, decision: Decision, policy: Policy) -> Iterator[Change]:
+    """A budget that refused a target: a larger one, or another word of the policy."""
+    for attempt in terminal.attempts:
+        fault = refused_by(attempt)
+        if fault is None:
+            continue
+        yield Change(0.5, f"{attempt.target} had answered it, with more left of the budget {fault.budget}.")
+        budget, spec = budget_of(policy, fault.budget), _task(known, policy).spec
+        if budget is None or budget.over is not Over.REFUSE or terminal.kind is not TerminalKind.REFUSED:
+            continue
+        named = (policy.targets.get(name) for name in (attempt.target, *decision.candidates))
+        here, *rest = [(worst_case(t, spec, known.tokens), t.name) for t in named if t is not None] or [(0, "")]
+        there = next((name for worst, name in rest if worst < here[0]), "")
+        if there:
+            yield Change(0.4, f"over: cheaper instead of refuse for the budget {budget.name} had sent it to {there}.")
 
 
 def _pin(terminal: Terminal, policy: Policy) -> Iterator[Change]:
