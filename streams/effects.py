@@ -35,9 +35,11 @@ from trivium.kafka.topics import (
     HEADER_SCHEMA,
     LEDGER,
     OUTCOMES,
+    PATIENT,
     REQUESTS,
     RESPONSES,
     Lane,
+    batch_key,
     work,
 )
 from trivium.v1 import journey_pb2, outcome_pb2, records_pb2, request_pb2
@@ -103,6 +105,8 @@ class Effects:
         value = work_wire(call, request.SerializeToString())
         if len(value) > self._options.max_bytes - MARGIN_BYTES:
             raise TooLarge(f"request and slip are {len(value)} bytes; at most {self._options.max_bytes - MARGIN_BYTES}")
+        if call.work.wait is not None:
+            return _waiting(call, value, trace)
         topic = work(target.tier, _lane(call))
         partition = self._plan_of(policy).partition(call.journey.task.name, identity)
         return Record(topic, identity.key.encode(), value, _WORK + trace, partition)
@@ -211,6 +215,15 @@ def too_large(terminal: Terminal, size: int) -> Terminal:
 def _entry_record(entry: records_pb2.CacheEntry) -> Record:
     # By scope, so that a scope's entries and what drops them stay in order.
     return Record(CACHE, f"{entry.scope}/{entry.id}".encode(), entry.SerializeToString(), _ENTRY)
+
+
+def _waiting(call: Call, value: bytes, trace: Headers) -> Record:
+    """Of batch work: by its own key, so that it can be taken out again."""
+    work_of = call.work
+    if work_of.target.tier not in PATIENT or (work_of.request.restricted and work_of.target.tier is Tier.CLOUD):
+        raise PermissionError(f"work of {work_of.target.name} was about to be left for a batch")
+    key = batch_key(work_of.request.identity, work_of.attempt)
+    return Record(work(work_of.target.tier, Lane.BATCH), key, value, _WORK + trace, 0)
 
 
 def _lane(call: Call) -> Lane:

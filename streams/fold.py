@@ -36,6 +36,7 @@ from trivium.kafka.topics import (
     HEADER_CONTENT_TYPE,
     HEADER_REPLAY,
     HEADER_TRACEPARENT,
+    HEADER_WAITS,
     OUTCOMES,
     REQUESTS,
 )
@@ -111,7 +112,8 @@ class Fold:
                 continue
             work, message = call
             value = call_to_work(work, message).SerializeToString()
-            self.memory.opened(identity, work.work.attempt, work.work.deadline_ms, work.work.target.name, value)
+            call_of, patient = work.work, work.work.wait is not None
+            self.memory.opened(identity, call_of.attempt, call_of.deadline_ms, call_of.target.name, value, patient=patient)
         self._causes.clear()
         self._last.clear()
         return self.memory.pending
@@ -161,7 +163,8 @@ def _after_request(record: Delivered, policy: Policy, look: Look) -> tuple[Call,
     if found:
         came.message.sensitivity = request.sensitivity.value
     traceparent = (record.header(HEADER_TRACEPARENT) or b"").decode("ascii", "replace")
-    arrival = Arrival(came.content_type, came.body_hash, traceparent, detected=found)
+    may_wait = record.header(HEADER_WAITS) is None
+    arrival = Arrival(came.content_type, came.body_hash, traceparent, detected=found, may_wait=may_wait)
     step = begin(request, policy, Facts(now_ms=record.timestamp_ms), arrival)
     return _as_call(step, _standing(request, step, policy, arrival, record.timestamp_ms)), came.message
 

@@ -54,6 +54,8 @@ class Entry:
     """The work record as it was sent: request and slip, to go on from when nothing comes back."""
     given_up: bool = False
     """The open attempt was found due: its overdue outcome is on its way."""
+    patient: bool = False
+    """The open attempt is batch work: it ends by its deadline, whatever its target's tier is doing meanwhile."""
     sent: Journey | None = None
     """What `carry` says, as a value, when this worker made it: saves reading the slip again. Never after a fold."""
 
@@ -154,12 +156,13 @@ class Memory:
         return self._cancels.pop(identity, None) is not None
 
     def opened(
-        self, identity: Identity, attempt: int, deadline_ms: int, target: str, carry: bytes, sent: Journey | None = None
-    ) -> None:
-        """The journey asks for a call. The identity is pending."""
+        self, identity: Identity, attempt: int, deadline_ms: int, target: str, carry: bytes, sent: Journey | None = None,
+        patient: bool = False,
+    ) -> None:  # fmt: skip
+        """The journey asks for a call. The identity is pending. `patient`: it is batch work."""
         entry = self._open[identity]
         entry.attempt, entry.deadline_ms, entry.target, entry.carry = attempt, deadline_ms, target, carry
-        entry.sent = sent
+        entry.sent, entry.patient = sent, patient
         entry.given_up = False
         self._sequence += 1
         heappush(self._timers, (deadline_ms, self._sequence, identity, attempt))
@@ -170,6 +173,14 @@ class Memory:
         if entry is not None:
             self._ended[identity] = entry.body_hash
             self._ends.append((ts_ms, identity))
+
+    def known(self, identity: Identity) -> bool:
+        """Whether it is pending or its end is remembered."""
+        return identity in self._open or identity in self._ended
+
+    def still_open(self, identity: Identity, body_hash: str) -> None:
+        """In a fold: batch work of an identity that was read too long ago to be among what is read again. `opened` completes it."""
+        self._open[identity] = Entry(body_hash)
 
     def forget(self, identity: Identity) -> None:
         """As if nothing of this pending identity had been read."""
@@ -189,7 +200,7 @@ class Memory:
                 found.append(_give_up(identity, entry, early=False))
         if silent is not None:
             for identity, entry in self._open.items():
-                if _waits(entry) and silent(entry.target):
+                if _waits(entry) and not entry.patient and silent(entry.target):
                     found.append(_give_up(identity, entry, early=True))
         return found
 

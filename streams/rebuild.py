@@ -11,6 +11,7 @@ from aiokafka import TopicPartition
 
 from streams.fold import Fold
 from streams.memory import Memory
+from streams.waiting import remember_waiting
 from trivium.core.detect import Look, nothing_found
 from trivium.core.partition import home
 from trivium.core.policy import Policy
@@ -61,12 +62,16 @@ async def rebuild(committed: Committed, policy: Policy, options: RebuildOptions)
     window = options.window_ms(policy)
     owned = sorted({*committed.get(REQUESTS, {}), *committed.get(OUTCOMES, {})})
     folds = {p: _fold(p, window, options) for p in owned}
-    if any(end for ends in committed.values() for end in ends.values()):
-        await _read_all(folds, committed, policy, window, options)
+    again = any(end for ends in committed.values() for end in ends.values())
+    since = await _read_all(folds, committed, policy, window, options) if again else 0
     pending = sum(fold.resolve(policy, options.look) for fold in folds.values())
+    memories = {p: fold.memory for p, fold in folds.items()}
+    if again:
+        newest = since + window
+        pending += await remember_waiting(memories, policy, options.bootstrap, options.partitions, newest, options.reader)
     seconds = time.monotonic() - began
     _LOG.info("partitions %s: %d requests are pending, folded in %.2f s", owned, pending, seconds)
-    return {p: fold.memory for p, fold in folds.items()}
+    return memories
 
 
 def _fold(partition: int, window_ms: int, options: RebuildOptions) -> Fold:
@@ -76,7 +81,8 @@ def _fold(partition: int, window_ms: int, options: RebuildOptions) -> Fold:
 
 async def _read_all(
     folds: Mapping[int, Fold], committed: Committed, policy: Policy, window_ms: int, options: RebuildOptions
-) -> None:
+) -> int:
+    """Returns since when it was read, epoch ms."""
     since = await _since(committed, window_ms, options)
     replies = {RESPONSES, *(t for tenant in policy.tenants.values() for t in tenant.reply_topics)}
     for topic in sorted(replies):
@@ -86,6 +92,7 @@ async def _read_all(
     for topic in (REQUESTS, OUTCOMES):
         await _read(topic, since, committed.get(topic, {}), options, folds)
         pass_by(options.crash, Point.DURING_FOLD)
+    return since
 
 
 async def _read(

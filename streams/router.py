@@ -27,7 +27,7 @@ from trivium.facts import FactSource, Policies, RetryBudget
 from trivium.kafka.outbox import Outbox
 from trivium.kafka.record import Delivered, Record
 from trivium.kafka.signature import Signatures
-from trivium.kafka.topics import REPLIES_PREFIX, REQUESTS, RESPONSES
+from trivium.kafka.topics import HEADER_WAITS, REPLIES_PREFIX, REQUESTS, RESPONSES
 from trivium.telemetry.metrics import Metrics
 from trivium.telemetry.names import SPAN_OUTCOME, SPAN_ROUTE
 from trivium.telemetry.tracing import Tracing
@@ -162,7 +162,8 @@ class Router:
             # What travels on must say it too: to the tiers, and to whoever takes this journey over.
             message.sensitivity = request.sensitivity.value
         facts = self._ports.facts.at(event.now_ms, arrived.identity.tenant)
-        arrival = Arrival(arrived.content_type, arrived.body_hash, event.mark.root, detected=found)
+        may_wait = event.record.header(HEADER_WAITS) is None
+        arrival = Arrival(arrived.content_type, arrived.body_hash, event.mark.root, detected=found, may_wait=may_wait)
         step = begin(request, event.policy, facts, arrival)
         if isinstance(step, Call) and event.memory.was_cancelled(arrived.identity):
             step = cancel(step.journey, facts)
@@ -253,7 +254,8 @@ class Router:
                 step = self._without(step, error, event)
                 continue
             carry = record.value or b""
-            event.memory.opened(identity, work.attempt, work.deadline_ms, work.target.name, carry, step.journey)
+            patient = work.wait is not None
+            event.memory.opened(identity, work.attempt, work.deadline_ms, work.target.name, carry, step.journey, patient)
             ports.outbox.put(((record,),), event.done)
             return
         self._end(event, step)

@@ -21,7 +21,10 @@ from infra.kafka.nodes import HOST, Node
 MECHANISM: Final = "SCRAM-SHA-512"
 OPERATOR: Final = "operator"
 """May everything: whoever creates topics, applies ACLs and reads the ledger."""
-PRINCIPALS: Final = (OPERATOR, "router", "gateway", "finetuned", "retrieval", "cloud", "ledger", "budget", "producers")
+PRINCIPALS: Final = (
+    OPERATOR, "router", "gateway", "finetuned", "retrieval", "cloud", "batch-cloud", "batch-finetuned", "ledger",
+    "budget", "producers",
+)  # fmt: skip
 _NODE: Final = "trivium-kafka-node"
 _DAYS: Final = "365"
 _OPENSSL_S: Final = 60

@@ -23,7 +23,7 @@ from trivium.facts import Policies
 from trivium.kafka.producer import Producer
 from trivium.kafka.record import Record
 from trivium.kafka.signature import Signatures
-from trivium.kafka.topics import HEADER_CONTENT_TYPE, HEADER_SCHEMA, OUTCOMES, REQUESTS, RESPONSES
+from trivium.kafka.topics import HEADER_CONTENT_TYPE, HEADER_SCHEMA, HEADER_WAITS, OUTCOMES, REQUESTS, RESPONSES
 from trivium.telemetry.names import (
     MESSAGING_DESTINATION,
     MESSAGING_OPERATION,
@@ -61,8 +61,11 @@ class Log:
         self._partitions = partitions
         self._tracer = tracer
 
-    async def submit(self, message: request_pb2.Request, parent: Context, timeout_ms: int) -> services_pb2.Receipt:
-        """Publish a request; returns when the broker has it. Raises BadRequest before, Unreachable when it is unknown
+    async def submit(
+        self, message: request_pb2.Request, parent: Context, timeout_ms: int, waits: bool = False
+    ) -> services_pb2.Receipt:
+        """Publish a request; returns when the broker has it. `waits`: its caller waits for the answer, so none of its work is left
+        for later. Raises BadRequest before, Unreachable when it is unknown
         whether the broker has it: submitting the same id again is safe."""
         identity = self.checked(message)
         partition = home(identity.key, self._partitions)
@@ -74,6 +77,8 @@ class Log:
         }
         with spanning(self._tracer, SPAN_PUBLISH, parent, SpanKind.PRODUCER, attributes) as span:
             headers = (*_REQUEST, *headers_from_context(span))
+            if waits:
+                headers = (*headers, (HEADER_WAITS, b"1"))
             value = message.SerializeToString()
             if self._signatures is not None:
                 headers = (*headers, *self._signatures.headers(identity, value))
@@ -110,7 +115,7 @@ class Log:
                 if terminal is not None:
                     return terminal
                 key = await self._keys.use(identity, body, timeout_ms, again=True)
-            await self.submit(message, parent, timeout_ms)
+            await self.submit(message, parent, timeout_ms, waits=True)
         return key.since_ms
 
     async def wait(

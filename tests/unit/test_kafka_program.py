@@ -11,9 +11,9 @@ from infra.kafka.acls import Acl, Operation, Pattern, Resource, read_acls
 from infra.kafka.nodes import plan, properties, refuse_taken
 from infra.kafka.security import PRINCIPALS
 from trivium.core.policy import Tier
-from trivium.kafka.topics import BUDGET, CACHE, DOCUMENTS, PULSE, all_topics, attempts, lanes
+from trivium.kafka.topics import BATCHES, BUDGET, CACHE, DOCUMENTS, PULSE, Lane, all_topics, attempts, lanes, work
 
-HARMLESS = {*lanes(Tier.CLOUD), attempts(Tier.CLOUD), CACHE, DOCUMENTS, PULSE, BUDGET}
+HARMLESS = {*lanes(Tier.CLOUD), attempts(Tier.CLOUD), CACHE, DOCUMENTS, PULSE, BUDGET, BATCHES, work(Tier.CLOUD, Lane.BATCH)}
 """What no restricted work is written to: it is never cached, and never sent to the cloud; budgets are sums and names."""
 TOPICS = [topic.name for topic in all_topics(["trivium.replies.desk"])]
 
@@ -41,6 +41,14 @@ def test_only_the_tier_that_may_reads_a_restricted_lane_and_only_router_and_tier
     assert readers == {f"trivium.work.{tier}.restricted": {tier} for tier in ("finetuned", "retrieval")}
     assert {p for p in services if may(p, Operation.WRITE, "trivium.work.cloud")} == {"router"}
     assert "producers" not in {p for p in services if may(p, Operation.WRITE, "trivium.outcomes")}
+
+
+def test_restricted_work_that_waits_is_kept_from_whoever_has_a_vendors_key() -> None:
+    services = [name for name in PRINCIPALS if name != "operator"]
+    waiting = work(Tier.FINETUNED, Lane.BATCH)
+    assert {p for p in services if may(p, Operation.READ, waiting)} == {"router", "batch-finetuned"}
+    kept = {topic for topic in TOPICS if may("batch-cloud", Operation.READ, topic)}
+    assert kept == {work(Tier.CLOUD, Lane.BATCH), BATCHES, attempts(Tier.CLOUD), BUDGET}
 
 
 def test_every_principal_of_the_set_is_a_user_of_a_secure_cluster_and_the_other_way_round() -> None:

@@ -10,7 +10,7 @@ from typing import Final
 
 from google.protobuf.message import Message
 
-from trivium.codec.journey import decision_to, scope_to, spec_to, target_to
+from trivium.codec.journey import decision_to, scope_to, spec_to, target_to, wait_to
 from trivium.codec.outcome import outcome_to, put_attempt, refused_to
 from trivium.codec.records import put_unusual
 from trivium.codec.wire import Shared
@@ -82,7 +82,10 @@ _work_task_part, _slip_task_part = Shared(_work_task), Shared(_slip_task)
 def work_wire(call: Call, request: bytes) -> bytes:
     """`call_to_work` as bytes. `request`: the serialised trivium.v1.Request of the call."""
     work = call.work
-    own = journey_pb2.Work(attempt=work.attempt, deadline_ms=work.deadline_ms).SerializeToString()
+    message = journey_pb2.Work(attempt=work.attempt, deadline_ms=work.deadline_ms)
+    if work.wait is not None:
+        message.wait.CopyFrom(wait_to(work.wait))
+    own = message.SerializeToString()
     slip = _slip_wire(call.journey)
     return b"".join((
         _WORK_REQUEST, _varint(len(request)), request, own, _work_target_part(work.target), _work_task_part(work.task),
@@ -127,6 +130,7 @@ def _slip_wire(j: Journey) -> bytes:
         spare=j.spare,
         retry_tokens=j.retry_tokens,
         traceparent=j.traceparent,
+        patient=j.patient,
     )
     for attempt in j.attempts:
         put_attempt(own.attempts.add(), attempt)

@@ -15,7 +15,7 @@ from trivium.codec.wire import MEMO, Shared, unknown_of, word
 from trivium.core.decision import Classification, Decision, DecisionLine, Forbidden, ForbiddenBy, Source
 from trivium.core.outcome import Outcome
 from trivium.core.policy import Example, Leg, OnAmbiguous, Prices, Target, TaskSpec, Tier
-from trivium.core.slip import CacheScope, Call, ContentType, Journey, Work
+from trivium.core.slip import CacheScope, Call, ContentType, Journey, Wait, Work
 from trivium.v1 import journey_pb2 as pb
 from trivium.v1 import request_pb2
 
@@ -231,6 +231,7 @@ def journey_from(request: request_pb2.Request, slip: pb.Slip) -> Journey:
         refused_candidates=tuple(refused_from(r) for r in slip.refused_candidates),
         traceparent=slip.traceparent,
         unknown=unknown_of(slip),
+        patient=slip.patient,
     )
 
 
@@ -254,6 +255,7 @@ def slip_to(j: Journey) -> pb.Slip:
         refused_candidates=[refused_to(r) for r in j.refused_candidates],
         traceparent=j.traceparent,
         task=spec_to(j.task),
+        patient=j.patient,
     )
     if j.unknown:
         slip.MergeFromString(j.unknown)
@@ -267,7 +269,18 @@ def journey_to(j: Journey) -> tuple[request_pb2.Request, pb.Slip]:
 
 def work_from(m: pb.Work) -> Work:
     """What a tier needs of a work record. BadRequest when the request in it is wrong."""
-    return Work(request_from(m.request), m.attempt, target_from(m.target), spec_from(m.task), m.deadline_ms, m.part_of)
+    wait = wait_from(m.wait) if m.HasField("wait") else None
+    return Work(
+        request_from(m.request), m.attempt, target_from(m.target), spec_from(m.task), m.deadline_ms, m.part_of, wait
+    )
+
+
+def wait_from(m: pb.Wait) -> Wait:
+    return Wait(m.from_ms, m.until_ms, prices_from(m.full_prices))
+
+
+def wait_to(w: Wait) -> pb.Wait:
+    return pb.Wait(from_ms=w.from_ms, until_ms=w.until_ms, full_prices=prices_to(w.full))
 
 
 def work_to(w: Work, request: request_pb2.Request | None = None) -> pb.Work:
@@ -279,6 +292,7 @@ def work_to(w: Work, request: request_pb2.Request | None = None) -> pb.Work:
         task=spec_to(w.task),
         deadline_ms=w.deadline_ms,
         part_of=w.part_of,
+        wait=None if w.wait is None else wait_to(w.wait),
     )
 
 

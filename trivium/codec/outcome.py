@@ -175,6 +175,7 @@ def attempt_from(m: pb.Attempt) -> Attempt:
         duration_ms=m.duration_ms,
         tool_uses=tuple(tool_use_from(t) for t in m.tool_uses),
         why=m.why,
+        batch=m.batch,
     )
 
 
@@ -199,6 +200,8 @@ def put_attempt(m: pb.Attempt, a: Attempt) -> None:
     if a.tool_uses:
         m.tool_uses.extend([tool_use_to(t) for t in a.tool_uses])
     m.why = a.why
+    if a.batch:
+        m.batch = True
 
 
 def attempt_to(a: Attempt) -> pb.Attempt:

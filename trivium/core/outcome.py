@@ -236,6 +236,8 @@ class Attempt:
     duration_ms: int = 0
     tool_uses: tuple[ToolUse, ...] = ()
     why: str = ""
+    batch: bool = False
+    """It was batch work."""
 
 
 @quick

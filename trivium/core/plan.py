@@ -8,6 +8,7 @@ from trivium.core.decision import Decision, ForbiddenBy
 from trivium.core.forbid import Case, allowed_for_now, at_ease, case_of
 from trivium.core.outcome import Attempt, Reason, ReasonCode, RefusedCandidate
 from trivium.core.outline import names_of, outline_of
+from trivium.core.patience import batch_timeout_ms
 from trivium.core.policy import Experiment, Policy
 from trivium.core.request import Priority, Request
 from trivium.core.scope import scope_of
@@ -19,7 +20,7 @@ class Plan:
     """A journey in the making. Mutable, so that the frozen values are built once; lives inside one `begin`."""
 
     __slots__ = (
-        "arrival", "deadline_ms", "drawn", "facts", "outline", "policy", "refused", "request", "route", "scope", "tokens",
+        "arrival", "deadline_ms", "drawn", "facts", "outline", "patient", "policy", "refused", "request", "route", "scope", "tokens",
         "trail", "way",
     )  # fmt: skip
 
@@ -37,6 +38,9 @@ class Plan:
         self.drawn: Drawn | None = None
         self.scope: CacheScope | None = None
         timeout = outline.task.timeout_ms if request.timeout_ms is None else request.timeout_ms
+        self.patient = policy.patience is not None and arrival.may_wait
+        if self.patient and request.timeout_ms is None:
+            timeout = batch_timeout_ms(request, policy, timeout)
         own = facts.now_ms + min(timeout, policy.max_timeout_ms)
         self.deadline_ms = min(own, arrival.deadline_ms) if arrival.deadline_ms else own
 
@@ -104,10 +108,14 @@ class Plan:
     def _call(self) -> Call:
         target = self.route[0].target
         now, deadline = self.facts.now_ms, self.deadline_ms
-        until = walk.attempt_deadline(now, deadline, 0, len(self.route) > 1, self.policy)
-        self.trail.say("walk", walk.words(1, target.name, now, until, deadline))
-        journey = self._journey((Attempt(1, target.name, now, until),))
-        return Call(journey, Work(self.request, 1, target, self.outline.spec, until))
+        work = None
+        if self.patient:
+            work = walk.waiting(self.request, target, self.outline.spec, 1, now, deadline, self.trail, self.policy)
+        if work is None:
+            until = walk.attempt_deadline(now, deadline, 0, len(self.route) > 1, self.policy)
+            work = Work(self.request, 1, target, self.outline.spec, until)
+        self.trail.say("walk", walk.words(1, target.name, now, work.deadline_ms, deadline))
+        return Call(self._journey((walk.opening(work, now),)), work)
 
     def _refuse_for_now(self) -> End:
         if any(taken.by is ForbiddenBy.LOAD for taken in self.trail.forbidden):
@@ -137,6 +145,7 @@ class Plan:
             retry_tokens=walk.DEPOSIT,
             refused_candidates=self.refused,
             traceparent=arrival.traceparent,
+            patient=self.patient,
         )
 
     def _decision(self) -> Decision:

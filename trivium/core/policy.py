@@ -234,6 +234,8 @@ class Tenant:
     """Above it the work goes to the spare lane; 0: no quota."""
     detect: frozenset[Kind] = frozenset()
     """Kinds of personal data that make a request restricted when they are found in it."""
+    zero_retention: bool = False
+    """Nothing of it is ever batch work: a batch is kept until it is fetched."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,6 +297,30 @@ class Budget:
     """Shares of the limit in percent, ascending; each is said once a period."""
 
 
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A part of every day, in minutes since midnight UTC. An end before the beginning is on the next day."""
+
+    since_min: int
+    until_min: int
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """What may wait, and for what. Times are ms."""
+
+    targets: Mapping[str, Target] = field(default_factory=dict)
+    """Those that take batch work, with their batch prices."""
+    windows: Mapping[str, Window] = field(default_factory=dict)
+    """Of the targets whose batch work waits for off-peak hours."""
+    min_slack_ms: int = 0
+    """Requests of normal priority wait too when so much is left before their deadline; 0: only those of priority batch."""
+    call_ms: int = 60_000
+    """A normal call takes no longer. Work is pulled back when twice as much is left before its deadline."""
+    timeout_ms: int = 0
+    """Of a request of priority batch that names none; 0: the task type's own."""
+
+
 class Remembered:
     """What a policy was found to say of kinds of requests (trivium/core/outline.py). Never part of its value: another policy
     begins with an empty one, `dataclasses.replace` too."""
@@ -332,4 +358,6 @@ class Policy:
     shown: Shown = NOBODY_SHOWN
     """Teams and user tiers that the bill is split by on dashboards."""
     budgets: Mapping[str, Budget] = field(default_factory=dict)
+    patience: Patience | None = None
+    """None: no work ever waits for a price."""
     remembered: Remembered = field(default_factory=Remembered, init=False, repr=False, compare=False)

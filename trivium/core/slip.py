@@ -6,7 +6,7 @@ from enum import Enum
 
 from trivium.core.decision import Classification, Decision
 from trivium.core.outcome import Answer, Attempt, CacheNote, Outcome, RefusedCandidate, Terminal
-from trivium.core.policy import Route, Target, TaskSpec
+from trivium.core.policy import Prices, Route, Target, TaskSpec
 from trivium.core.quick import quick
 from trivium.core.request import Request
 
@@ -65,6 +65,21 @@ class Journey:
     traceparent: str = ""
     unknown: bytes = b""
     """Slip fields of a newer writer, carried along untouched."""
+    patient: bool = False
+    """Attempts may be batch work: nobody waits for a call, and no batch was in vain."""
+
+
+@quick
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """How long batch work may wait. Instants are epoch ms."""
+
+    from_ms: int
+    """When its off-peak window opens; 0: a batch may be made of it at once."""
+    until_ms: int
+    """From here on it is pulled back to a normal call."""
+    full: Prices
+    """What its target takes for a normal call; the work's own target has its batch prices."""
 
 
 @quick
@@ -79,6 +94,8 @@ class Work:
     deadline_ms: int
     part_of: str = ""
     """Of a generator's work: the target whose attempt it is a part of. Both write their own cost into the ledger."""
+    wait: Wait | None = None
+    """Of batch work."""
 
 
 # --- steps ---------------------------------------------------------------------------------------------------------
@@ -190,3 +207,5 @@ class Arrival:
     """When the door itself stops waiting (a gRPC deadline), epoch ms; the journey ends by then. 0: never."""
     detected: tuple[str, ...] = ()
     """Kinds of personal data that the door found; the request is restricted by them."""
+    may_wait: bool = False
+    """No caller waits for a call: it came by Kafka, to be answered by Kafka."""

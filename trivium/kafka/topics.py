@@ -3,8 +3,10 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
+from typing import Final
 
 from trivium.core.policy import Tier
+from trivium.core.request import Identity
 
 PARTITIONS = 12
 """For all topics; never changed in place, because home partitions are a hash modulo this number."""
@@ -22,6 +24,7 @@ DEADLETTER = "trivium.deadletter"
 FEEDBACK = "trivium.feedback"
 BUDGET = "trivium.budget"
 ALERTS = "trivium.alerts"
+BATCHES = "trivium.batches"
 
 HEADER_TRACEPARENT = "traceparent"
 HEADER_TRACESTATE = "tracestate"
@@ -43,12 +46,22 @@ HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
 
 
+HEADER_WAITS = "waits"
+"""On requests: a caller waits for the answer on the line, so that no work of it is left for later."""
+
+
 class Lane(Enum):
-    """The three topics of work that a tier has."""
+    """The topics of work that a tier has."""
 
     MAIN = ""
     RESTRICTED = ".restricted"
     SPARE = ".spare"
+    BATCH = ".batch"
+    """Work that may wait. Not the tier's: services/batch reads it, and an entry is emptied when it is done."""
+
+
+PATIENT: Final = (Tier.CLOUD, Tier.FINETUNED)
+"""The tiers that have batch work."""
 
 
 class Keep(Enum):
@@ -91,6 +104,11 @@ def attempts(tier: Tier) -> str:
     return f"trivium.attempts.{tier.value}"
 
 
+def batch_key(identity: Identity, attempt: int) -> bytes:
+    """Key of batch work in its lane: one attempt."""
+    return f"{identity.key}#{identity.replay}#{attempt}".encode("utf-8", "surrogatepass")
+
+
 def lanes(tier: Tier) -> tuple[str, ...]:
     """The work topics that a tier reads. The cloud has no restricted lane: it does not exist for it."""
     readable = (Lane.MAIN, Lane.SPARE) if tier is Tier.CLOUD else (Lane.MAIN, Lane.RESTRICTED, Lane.SPARE)
@@ -122,6 +140,9 @@ def all_topics(reply_topics: Iterable[str], partitions: int = PARTITIONS) -> tup
         Topic(PULSE, 1, Keep.COMPACT_DELETE, HOUR_MS, segment_ms=HOUR_MS // 6),
         kept(DEADLETTER, 30),
         kept(FEEDBACK, 30),
+        # What is done is emptied; what is not ends by its deadline, a day after it came at the latest. One owner at a time.
+        *(Topic(work(tier, Lane.BATCH), 1, Keep.COMPACT_DELETE, 2 * DAY_MS, HOUR_MS, 0, HOUR_MS) for tier in PATIENT),
+        Topic(BATCHES, 1, Keep.COMPACT_DELETE, 2 * DAY_MS, HOUR_MS, 0, HOUR_MS),
         # One partition: its order decides who is granted what (docs/decisions/0019). A month and its last accounts; what is
         # younger than an hour is never compacted, so that every grant that may still be in use is folded exactly.
         Topic(BUDGET, 1, Keep.COMPACT_DELETE, 33 * DAY_MS, DAY_MS, HOUR_MS, 2 * DAY_MS),

@@ -179,7 +179,7 @@ class CacheScope(_message.Message):
     def __init__(self, hash: _Optional[str] = ..., question: _Optional[str] = ..., semantic: _Optional[bool] = ..., write: _Optional[bool] = ..., read: _Optional[bool] = ..., ttl_s: _Optional[int] = ..., corpus: _Optional[str] = ...) -> None: ...
 
 class Slip(_message.Message):
-    __slots__ = ("task_type", "route", "position", "attempts", "earlier", "decision", "arrived_ms", "deadline_ms", "reply_topic", "content_type", "body_hash", "cache", "spare", "retry_tokens", "refused_candidates", "traceparent", "task")
+    __slots__ = ("task_type", "route", "position", "attempts", "earlier", "decision", "arrived_ms", "deadline_ms", "reply_topic", "content_type", "body_hash", "cache", "spare", "retry_tokens", "refused_candidates", "traceparent", "task", "patient")
     TASK_TYPE_FIELD_NUMBER: _ClassVar[int]
     ROUTE_FIELD_NUMBER: _ClassVar[int]
     POSITION_FIELD_NUMBER: _ClassVar[int]
@@ -197,6 +197,7 @@ class Slip(_message.Message):
     REFUSED_CANDIDATES_FIELD_NUMBER: _ClassVar[int]
     TRACEPARENT_FIELD_NUMBER: _ClassVar[int]
     TASK_FIELD_NUMBER: _ClassVar[int]
+    PATIENT_FIELD_NUMBER: _ClassVar[int]
     task_type: str
     route: _containers.RepeatedCompositeFieldContainer[Leg]
     position: int
@@ -214,10 +215,11 @@ class Slip(_message.Message):
     refused_candidates: _containers.RepeatedCompositeFieldContainer[_outcome_pb2.RefusedCandidate]
     traceparent: str
     task: TaskSpec
-    def __init__(self, task_type: _Optional[str] = ..., route: _Optional[_Iterable[_Union[Leg, _Mapping]]] = ..., position: _Optional[int] = ..., attempts: _Optional[_Iterable[_Union[_outcome_pb2.Attempt, _Mapping]]] = ..., earlier: _Optional[_Union[_outcome_pb2.Outcome, _Mapping]] = ..., decision: _Optional[_Union[Decision, _Mapping]] = ..., arrived_ms: _Optional[int] = ..., deadline_ms: _Optional[int] = ..., reply_topic: _Optional[str] = ..., content_type: _Optional[str] = ..., body_hash: _Optional[str] = ..., cache: _Optional[_Union[CacheScope, _Mapping]] = ..., spare: _Optional[bool] = ..., retry_tokens: _Optional[float] = ..., refused_candidates: _Optional[_Iterable[_Union[_outcome_pb2.RefusedCandidate, _Mapping]]] = ..., traceparent: _Optional[str] = ..., task: _Optional[_Union[TaskSpec, _Mapping]] = ...) -> None: ...
+    patient: bool
+    def __init__(self, task_type: _Optional[str] = ..., route: _Optional[_Iterable[_Union[Leg, _Mapping]]] = ..., position: _Optional[int] = ..., attempts: _Optional[_Iterable[_Union[_outcome_pb2.Attempt, _Mapping]]] = ..., earlier: _Optional[_Union[_outcome_pb2.Outcome, _Mapping]] = ..., decision: _Optional[_Union[Decision, _Mapping]] = ..., arrived_ms: _Optional[int] = ..., deadline_ms: _Optional[int] = ..., reply_topic: _Optional[str] = ..., content_type: _Optional[str] = ..., body_hash: _Optional[str] = ..., cache: _Optional[_Union[CacheScope, _Mapping]] = ..., spare: _Optional[bool] = ..., retry_tokens: _Optional[float] = ..., refused_candidates: _Optional[_Iterable[_Union[_outcome_pb2.RefusedCandidate, _Mapping]]] = ..., traceparent: _Optional[str] = ..., task: _Optional[_Union[TaskSpec, _Mapping]] = ..., patient: _Optional[bool] = ...) -> None: ...
 
 class Work(_message.Message):
-    __slots__ = ("request", "attempt", "target", "task", "deadline_ms", "slip", "part_of")
+    __slots__ = ("request", "attempt", "target", "task", "deadline_ms", "slip", "part_of", "wait")
     REQUEST_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     TARGET_FIELD_NUMBER: _ClassVar[int]
@@ -225,6 +227,7 @@ class Work(_message.Message):
     DEADLINE_MS_FIELD_NUMBER: _ClassVar[int]
     SLIP_FIELD_NUMBER: _ClassVar[int]
     PART_OF_FIELD_NUMBER: _ClassVar[int]
+    WAIT_FIELD_NUMBER: _ClassVar[int]
     request: _request_pb2.Request
     attempt: int
     target: Target
@@ -232,7 +235,18 @@ class Work(_message.Message):
     deadline_ms: int
     slip: Slip
     part_of: str
-    def __init__(self, request: _Optional[_Union[_request_pb2.Request, _Mapping]] = ..., attempt: _Optional[int] = ..., target: _Optional[_Union[Target, _Mapping]] = ..., task: _Optional[_Union[TaskSpec, _Mapping]] = ..., deadline_ms: _Optional[int] = ..., slip: _Optional[_Union[Slip, _Mapping]] = ..., part_of: _Optional[str] = ...) -> None: ...
+    wait: Wait
+    def __init__(self, request: _Optional[_Union[_request_pb2.Request, _Mapping]] = ..., attempt: _Optional[int] = ..., target: _Optional[_Union[Target, _Mapping]] = ..., task: _Optional[_Union[TaskSpec, _Mapping]] = ..., deadline_ms: _Optional[int] = ..., slip: _Optional[_Union[Slip, _Mapping]] = ..., part_of: _Optional[str] = ..., wait: _Optional[_Union[Wait, _Mapping]] = ...) -> None: ...
+
+class Wait(_message.Message):
+    __slots__ = ("from_ms", "until_ms", "full_prices")
+    FROM_MS_FIELD_NUMBER: _ClassVar[int]
+    UNTIL_MS_FIELD_NUMBER: _ClassVar[int]
+    FULL_PRICES_FIELD_NUMBER: _ClassVar[int]
+    from_ms: int
+    until_ms: int
+    full_prices: Prices
+    def __init__(self, from_ms: _Optional[int] = ..., until_ms: _Optional[int] = ..., full_prices: _Optional[_Union[Prices, _Mapping]] = ...) -> None: ...
 
 class OutcomeRecord(_message.Message):
     __slots__ = ("outcome", "request", "slip", "cancel")

@@ -116,7 +116,7 @@ class Outcome(_message.Message):
     def __init__(self, identity: _Optional[_Union[_request_pb2.Identity, _Mapping]] = ..., attempt: _Optional[int] = ..., target: _Optional[str] = ..., answer: _Optional[_Union[Answer, _Mapping]] = ..., fault: _Optional[_Union[Fault, _Mapping]] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., cost_micro_dollars: _Optional[int] = ..., started_ms: _Optional[int] = ..., ended_ms: _Optional[int] = ..., ttft_ms: _Optional[int] = ..., tpot_us: _Optional[int] = ..., queue_ms: _Optional[int] = ..., tool_uses: _Optional[_Iterable[_Union[ToolUse, _Mapping]]] = ..., instance: _Optional[str] = ...) -> None: ...
 
 class Attempt(_message.Message):
-    __slots__ = ("number", "target", "started_ms", "deadline_ms", "verdict", "fault", "confidence", "usage", "cost_micro_dollars", "ttft_ms", "tpot_us", "duration_ms", "tool_uses", "why")
+    __slots__ = ("number", "target", "started_ms", "deadline_ms", "verdict", "fault", "confidence", "usage", "cost_micro_dollars", "ttft_ms", "tpot_us", "duration_ms", "tool_uses", "why", "batch")
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     TARGET_FIELD_NUMBER: _ClassVar[int]
     STARTED_MS_FIELD_NUMBER: _ClassVar[int]
@@ -131,6 +131,7 @@ class Attempt(_message.Message):
     DURATION_MS_FIELD_NUMBER: _ClassVar[int]
     TOOL_USES_FIELD_NUMBER: _ClassVar[int]
     WHY_FIELD_NUMBER: _ClassVar[int]
+    BATCH_FIELD_NUMBER: _ClassVar[int]
     number: int
     target: str
     started_ms: int
@@ -145,7 +146,8 @@ class Attempt(_message.Message):
     duration_ms: int
     tool_uses: _containers.RepeatedCompositeFieldContainer[ToolUse]
     why: str
-    def __init__(self, number: _Optional[int] = ..., target: _Optional[str] = ..., started_ms: _Optional[int] = ..., deadline_ms: _Optional[int] = ..., verdict: _Optional[str] = ..., fault: _Optional[_Union[Fault, _Mapping]] = ..., confidence: _Optional[float] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., cost_micro_dollars: _Optional[int] = ..., ttft_ms: _Optional[int] = ..., tpot_us: _Optional[int] = ..., duration_ms: _Optional[int] = ..., tool_uses: _Optional[_Iterable[_Union[ToolUse, _Mapping]]] = ..., why: _Optional[str] = ...) -> None: ...
+    batch: bool
+    def __init__(self, number: _Optional[int] = ..., target: _Optional[str] = ..., started_ms: _Optional[int] = ..., deadline_ms: _Optional[int] = ..., verdict: _Optional[str] = ..., fault: _Optional[_Union[Fault, _Mapping]] = ..., confidence: _Optional[float] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., cost_micro_dollars: _Optional[int] = ..., ttft_ms: _Optional[int] = ..., tpot_us: _Optional[int] = ..., duration_ms: _Optional[int] = ..., tool_uses: _Optional[_Iterable[_Union[ToolUse, _Mapping]]] = ..., why: _Optional[str] = ..., batch: _Optional[bool] = ...) -> None: ...
 
 class Reason(_message.Message):
     __slots__ = ("code", "message", "field", "hint")

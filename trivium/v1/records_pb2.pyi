@@ -50,7 +50,7 @@ class LedgerRecord(_message.Message):
     def __init__(self, role: _Optional[str] = ..., terminal: _Optional[_Union[_outcome_pb2.Terminal, _Mapping]] = ..., decision: _Optional[_Union[_journey_pb2.Decision, _Mapping]] = ..., team: _Optional[str] = ..., application: _Optional[str] = ..., use_case: _Optional[str] = ..., end_user: _Optional[str] = ..., user_tier: _Optional[str] = ..., sensitivity: _Optional[str] = ..., endpoint: _Optional[str] = ..., door: _Optional[str] = ..., stray: _Optional[_Union[_outcome_pb2.Outcome, _Mapping]] = ..., at_ms: _Optional[int] = ..., stakes: _Optional[str] = ..., priority: _Optional[str] = ..., knowledge: _Optional[str] = ..., tools: _Optional[int] = ..., replays: _Optional[str] = ...) -> None: ...
 
 class AttemptRecord(_message.Message):
-    __slots__ = ("state", "identity", "attempt", "execution", "target", "instance", "at_ms", "usage", "cost_micro_dollars", "fault", "team", "application", "use_case", "end_user", "user_tier", "task_type", "door", "begun_ms", "part_of", "costs", "model", "reserved_micro_dollars", "holder", "budgets")
+    __slots__ = ("state", "identity", "attempt", "execution", "target", "instance", "at_ms", "usage", "cost_micro_dollars", "fault", "team", "application", "use_case", "end_user", "user_tier", "task_type", "door", "begun_ms", "part_of", "costs", "model", "reserved_micro_dollars", "holder", "batch", "saved_micro_dollars", "budgets")
     STATE_FIELD_NUMBER: _ClassVar[int]
     IDENTITY_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
@@ -74,6 +74,8 @@ class AttemptRecord(_message.Message):
     MODEL_FIELD_NUMBER: _ClassVar[int]
     RESERVED_MICRO_DOLLARS_FIELD_NUMBER: _ClassVar[int]
     HOLDER_FIELD_NUMBER: _ClassVar[int]
+    BATCH_FIELD_NUMBER: _ClassVar[int]
+    SAVED_MICRO_DOLLARS_FIELD_NUMBER: _ClassVar[int]
     BUDGETS_FIELD_NUMBER: _ClassVar[int]
     state: str
     identity: _request_pb2.Identity
@@ -98,8 +100,10 @@ class AttemptRecord(_message.Message):
     model: str
     reserved_micro_dollars: int
     holder: str
+    batch: bool
+    saved_micro_dollars: int
     budgets: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, state: _Optional[str] = ..., identity: _Optional[_Union[_request_pb2.Identity, _Mapping]] = ..., attempt: _Optional[int] = ..., execution: _Optional[int] = ..., target: _Optional[str] = ..., instance: _Optional[str] = ..., at_ms: _Optional[int] = ..., usage: _Optional[_Union[_outcome_pb2.Usage, _Mapping]] = ..., cost_micro_dollars: _Optional[int] = ..., fault: _Optional[str] = ..., team: _Optional[str] = ..., application: _Optional[str] = ..., use_case: _Optional[str] = ..., end_user: _Optional[str] = ..., user_tier: _Optional[str] = ..., task_type: _Optional[str] = ..., door: _Optional[str] = ..., begun_ms: _Optional[int] = ..., part_of: _Optional[str] = ..., costs: _Optional[_Union[CostSplit, _Mapping]] = ..., model: _Optional[str] = ..., reserved_micro_dollars: _Optional[int] = ..., holder: _Optional[str] = ..., budgets: _Optional[_Iterable[str]] = ...) -> None: ...
+    def __init__(self, state: _Optional[str] = ..., identity: _Optional[_Union[_request_pb2.Identity, _Mapping]] = ..., attempt: _Optional[int] = ..., execution: _Optional[int] = ..., target: _Optional[str] = ..., instance: _Optional[str] = ..., at_ms: _Optional[int] = ..., usage: _Optional[_Union[_outcome_pb2.Usage, _Mapping]] = ..., cost_micro_dollars: _Optional[int] = ..., fault: _Optional[str] = ..., team: _Optional[str] = ..., application: _Optional[str] = ..., use_case: _Optional[str] = ..., end_user: _Optional[str] = ..., user_tier: _Optional[str] = ..., task_type: _Optional[str] = ..., door: _Optional[str] = ..., begun_ms: _Optional[int] = ..., part_of: _Optional[str] = ..., costs: _Optional[_Union[CostSplit, _Mapping]] = ..., model: _Optional[str] = ..., reserved_micro_dollars: _Optional[int] = ..., holder: _Optional[str] = ..., batch: _Optional[bool] = ..., saved_micro_dollars: _Optional[int] = ..., budgets: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class CostSplit(_message.Message):
     __slots__ = ("input", "context", "output", "embedding", "vector_store", "request", "parts")
@@ -226,6 +230,26 @@ class BudgetAlert(_message.Message):
     at_ms: int
     hard: bool
     def __init__(self, budget: _Optional[str] = ..., period: _Optional[str] = ..., percent: _Optional[int] = ..., limit_micro_dollars: _Optional[int] = ..., spent_micro_dollars: _Optional[int] = ..., runs_out: _Optional[str] = ..., at_ms: _Optional[int] = ..., hard: _Optional[bool] = ...) -> None: ...
+
+class BatchRecord(_message.Message):
+    __slots__ = ("key", "state", "vendor_id", "begun_ms", "instance", "requests", "at_ms", "items")
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    VENDOR_ID_FIELD_NUMBER: _ClassVar[int]
+    BEGUN_MS_FIELD_NUMBER: _ClassVar[int]
+    INSTANCE_FIELD_NUMBER: _ClassVar[int]
+    REQUESTS_FIELD_NUMBER: _ClassVar[int]
+    AT_MS_FIELD_NUMBER: _ClassVar[int]
+    ITEMS_FIELD_NUMBER: _ClassVar[int]
+    key: str
+    state: str
+    vendor_id: str
+    begun_ms: int
+    instance: str
+    requests: int
+    at_ms: int
+    items: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, key: _Optional[str] = ..., state: _Optional[str] = ..., vendor_id: _Optional[str] = ..., begun_ms: _Optional[int] = ..., instance: _Optional[str] = ..., requests: _Optional[int] = ..., at_ms: _Optional[int] = ..., items: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class IdempotencyRecord(_message.Message):
     __slots__ = ("identity", "body_hash")
