@@ -42,7 +42,7 @@ kafka-stop: install ## Stop it; its data stay
 test-kafka: install ## The broker's suites and more on real Kafkas of their own (KAFKA=HOST:PORT: on that one, whose topics are deleted)
 	$(BIN)/python -m pytest tests/contract/test_broker_group.py tests/contract/test_broker_outbox.py \
 	  tests/contract/test_broker_reader.py tests/contract/test_retriever_ingest.py tests/integration --broker=$(KAFKA) $(ARGS)
-	$(BIN)/python -m pytest tests/real/kafka $(ARGS)
+	$(BIN)/python -m pytest tests/real/kafka --show-capture=stdout $(ARGS)
 
 faults: install ## kill -9 under load: every crash point, 20 kills at least; then every edge in trouble, and poison (some 10 minutes; ARGS="--seed 8")
 	$(BIN)/python -m tests.faults --seed $(SEED) --json $(ARGS)
