@@ -6,9 +6,9 @@ Lite and never checks the status of a delete). Every call has a timeout: without
 
 import asyncio
 import functools
-import json
 import logging
 import re
+import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -16,6 +16,7 @@ from typing import Any, Final, ParamSpec, TypeVar
 
 import numpy as np
 
+from services.retrieval.filters import of_sections, only, quoted
 from services.retrieval.store import Hit, Mode, Name, Row, Stored
 from services.retrieval.terms import section_numbers
 from trivium.core.errors import Unreachable, VendorFault
@@ -30,6 +31,8 @@ _LOG = logging.getLogger(__name__)
 SEARCH_MS: Final = 5_000
 WRITE_MS: Final = 30_000
 CONNECT_MS: Final = 8_000
+CONNECT_AGAIN_S: Final = (0.05, 0.2, 0.5)
+"""Waits before a refused connection is tried again."""
 BATCH: Final = 200
 """Rows of one write."""
 PAGE: Final = 1_000
@@ -56,29 +59,6 @@ class Place:
 def warm() -> None:
     """Imports the client, 0.8 s with the pandas that it wants, so that a start can do it beside other things."""
     import pymilvus  # noqa: F401
-
-
-def quoted(text: str) -> str:
-    """A text as a literal of Milvus' filter language. The only way that a name gets into a filter.
-
-    JSON's escapes are its escapes, but for \\u: what is not ASCII stays as it is."""
-    return json.dumps(text, ensure_ascii=False)
-
-
-def only(name: Name | None = None, *, tenant: str = "", corpus: str = "") -> str:
-    """The filter that keeps a search inside one tenant's corpus, or inside one document of it."""
-    if name is not None:
-        return f"{only(tenant=name.tenant, corpus=name.corpus)} and document == {quoted(name.document)}"
-    return f"tenant == {quoted(tenant)} and corpus == {quoted(corpus)}"
-
-
-def of_sections(numbers: Sequence[str]) -> str:
-    """The filter that lets the passages of these sections and of those below them through.
-
-    By plain columns: Milvus Lite looks into an array row by row, 13 us each, which makes 100,000 rows more than a second."""
-    named = f"[{', '.join(map(quoted, numbers))}]"
-    below = " or ".join(f"number like {quoted(f'{number}.%')}" for number in numbers)
-    return f"(number in {named} or chapter in {named} or {below})"
 
 
 class Milvus:
@@ -211,8 +191,25 @@ class Milvus:
         # It prints a stack trace for every refused call; ours is one sentence.
         logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
         timeout = CONNECT_MS / 1000
-        self._client = MilvusClient(uri=self._place.uri, token=self._place.token, timeout=timeout)
+        place = self._place
+        self._client = self._connected(lambda: MilvusClient(uri=place.uri, token=place.token, timeout=timeout))
         self.mode = mode_of(str(self._client.get_server_version(timeout=timeout)))
+
+    def _connected(self, make: Callable[[], Any]) -> Any:
+        """A client. gRPC shares connections in a process: a new client may be handed one that its server is closing
+        (GOAWAY), and pymilvus tries the first call of a client only once."""
+        from pymilvus import MilvusException
+        from pymilvus.client.types import Status
+
+        for pause_s in CONNECT_AGAIN_S:
+            try:
+                return make()
+            except MilvusException as error:
+                if error.code != Status.CONNECT_FAILED:
+                    raise
+                _LOG.info("no connection to Milvus yet, once more in %.2f s: %s", pause_s, _sentence(error))
+            time.sleep(pause_s)
+        return make()
 
     def _open(self) -> str:
         timeout = WRITE_MS / 1000
