@@ -1,6 +1,6 @@
 """The process trivium-cloud: `python -m services.cloud`."""
 
-from services.cloud.claude import Claude
+from trivium.claude.api import Claude
 from trivium.core.policy import Tier
 from trivium.kafka.security import read_kafka
 from trivium.process import Process, run

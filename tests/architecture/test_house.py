@@ -18,13 +18,13 @@ FORBIDDEN_NAMES = {"utils", "helpers", "common", "misc", "base", "manager", "uti
 IMPURE = {"time", "random", "os", "logging", "asyncio", "threading", "secrets", "uuid", "socket", "datetime", "subprocess"}
 
 KERNEL = {
-    "cache", "certificates", "classifier", "cli", "client", "codec", "core", "crash", "detect", "economy", "embed", "facts", "ingest", "insight", "kafka", "keys", "ledger", "policy", "ports",
+    "alerts", "budget", "cache", "certificates", "claude", "classifier", "cli", "client", "codec", "core", "crash", "detect", "economy", "embed", "facts", "ingest", "insight", "kafka", "keys", "ledger", "policy", "ports",
     "process", "pulse", "rpc", "settings", "telemetry", "tier", "v1",
 }  # fmt: skip
 """Every module of the kernel has a place here and in the design; a new one must be given one."""
 
 VENDORS = {
-    "anthropic": {"services/cloud/claude.py"},
+    "anthropic": {"trivium/claude/api.py"},
     "huggingface_hub": {"services/finetuned/tgi.py"},
     "openai": {"services/finetuned/compatible.py", "benchmarks/quality.py", "benchmarks/tool_choice.py"},
     "pymilvus": {"services/retrieval/"},

@@ -12,7 +12,7 @@ from infra.standins.claude import ClaudeStandin
 from infra.standins.mind import Mind
 from infra.standins.serving import Standin
 from infra.standins.tgi import TgiStandin
-from services.cloud.claude import Claude
+from trivium.claude.api import Claude
 from services.finetuned.compatible import Compatible
 from services.finetuned.engine import Engine
 from services.finetuned.tgi import Tgi

@@ -8,7 +8,7 @@ import pytest
 from infra.standins.claude import ClaudeStandin
 from infra.standins.mind import Mind
 from services.cloud import conversation
-from services.cloud.claude import Claude
+from trivium.claude.api import Claude
 from trivium.core.errors import VendorFault
 from trivium.core.outcome import Answer, Fault, FaultKind, Finish
 from trivium.core.policy import Prices, Target, TaskSpec, Tier

@@ -11,7 +11,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from infra.broker import EmbeddedBroker
 from infra.standins.claude import ClaudeStandin
 from infra.standins.mind import Mind
-from services.cloud.claude import Claude
+from trivium.claude.api import Claude
 from trivium import codec
 from trivium.core.decision import Decision, Source
 from trivium.core.outcome import Answer

@@ -19,7 +19,6 @@ from trivium.core.slip import Wait
 HOUR_MS: Final = 3_600_000
 MINUTE_MS: Final = 60_000
 DAY_MS: Final = 24 * HOUR_MS
-DAY_MIN: Final = 1_440
 CALLS: Final = 2
 """Normal calls that must fit after the pull-back: one that is lost, and one that is made."""
 

@@ -13,6 +13,7 @@ from trivium.core.price import dearest
 from trivium.policy.budgets import read_budgets
 from trivium.policy.fragment import overlaid
 from trivium.policy.metrics import read_shown
+from trivium.policy.patience import read_patience
 from trivium.policy.rules import Names, read_endpoints, read_experiments, read_rules, read_tenants
 from trivium.policy.section import Report, Section, as_section
 from trivium.policy.targets import read_targets
@@ -108,6 +109,7 @@ def _policy(root: Section, content: bytes, file: Path) -> Policy:
         reference_target=_reference(root, targets),
         detects=any(task.detect for task in tasks.values()) or any(tenant.detect for tenant in tenants.values()),
         shown=read_shown(root, rules),
+        patience=read_patience(root, targets, longest),
         budgets=read_budgets(root, tenants),
     )
 

@@ -53,7 +53,8 @@ def read_tenants(root: Section) -> dict[str, Tenant]:
         for topic in topics:
             _reply_topic(part, topic, name, owners)
         corpora = frozenset(part.texts("corpora"))
-        tenants[name] = Tenant(name, topics, corpora, part.whole("requests_per_minute"), part.words("detect", Kind))
+        quota, detect = part.whole("requests_per_minute"), part.words("detect", Kind)
+        tenants[name] = Tenant(name, topics, corpora, quota, detect, part.flag("zero_retention"))
         if part.has("reply_topics") and not topics:
             part.problem("reply_topics", "must name at least one topic")
         part.close()

@@ -11,6 +11,8 @@ from trivium.core.request import OutputKind
 from trivium.policy.section import Report, Section, as_section, as_text
 
 LONGEST_ROUTE = 6
+PATIENT_KEYS = ("batch", "batch_prices", "off_peak")
+"""Read by trivium/policy/patience.py."""
 
 
 def read_targets(root: Section) -> dict[str, Target]:
@@ -25,6 +27,8 @@ def read_targets(root: Section) -> dict[str, Target]:
         if part is not None:
             targets[name] = _target(name, part)
             generators[name] = (part.text("generator"), part)
+            for key in PATIENT_KEYS:
+                part.take(key)
             part.close()
     if not targets:
         root.problem("targets", "has no target; nothing could be answered")

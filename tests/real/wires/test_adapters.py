@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from services.cloud.claude import Claude
+from trivium.claude.api import Claude
 from services.finetuned.compatible import Compatible
 from services.finetuned.engine import Engine
 from trivium.core.outcome import Answer, Fault, FaultKind, Finish, Outcome

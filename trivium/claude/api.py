@@ -14,7 +14,7 @@ import httpx2
 from anthropic.types import RawMessageStreamEvent
 from opentelemetry.trace import Tracer
 
-from services.cloud import conversation
+from trivium.claude import conversation
 from trivium.core.errors import VendorFault
 from trivium.core.outcome import Answer, Fault, FaultKind, Finish, Outcome, Usage
 from trivium.core.prompt import estimate_tokens
