@@ -2,16 +2,22 @@
 
 from collections.abc import Callable
 
-from opentelemetry.trace import INVALID_SPAN, Span
+from opentelemetry.trace import INVALID_SPAN, Span, SpanKind
 
+from trivium.budget.lease import UNBUDGETED, Refusal, Reservation, Waiting
 from trivium.core.request import Priority
 from trivium.core.slip import Work
+from trivium.kafka import topics
 from trivium.kafka.claim import Claim
 from trivium.kafka.record import Record
 from trivium.kafka.topics import Lane
+from trivium.telemetry import names
+from trivium.telemetry.tracing import Tracing, context_from_headers, headers_from_context, link_named
+from trivium.tier import spans
+from trivium.tier.caller import Caller
 from trivium.tier.memory import AttemptKey
 from trivium.tier.meter import now_ms
-from trivium.tier.records import Headers, trace_of
+from trivium.tier.records import KAFKA, Headers, trace_of
 from trivium.tier.slots import Ticket
 from trivium.v1 import journey_pb2
 
@@ -29,6 +35,7 @@ class Job:
         "execution",
         "key",
         "message",
+        "money",
         "queued",
         "span",
         "spare",
@@ -53,12 +60,19 @@ class Job:
         """When `started` was written."""
         self.begun = False
         """A start or an outcome of it was written, or is about to be."""
+        self.money: Reservation | Refusal | Waiting | None = None
+        """What the budgets say; None: they were not asked."""
         self.aside: Record | None = None
         """The dead letter that goes with its outcome."""
         self.start: Ticket | None = None
         """The right to write `started`, until the call is granted."""
         self.call: Ticket | None = None
         """The right to call."""
+
+    @property
+    def reserved(self) -> Reservation:
+        """What it may cost; nothing where no budget holds."""
+        return self.money if isinstance(self.money, Reservation) else UNBUDGETED
 
     @property
     def urgent(self) -> bool:
@@ -81,3 +95,19 @@ class Job:
     def lost(self) -> bool:
         """Its partition went to another worker, which will do it."""
         return all(claim.lost for claim in self.claims)
+
+
+def open_span(job: Job, tracing: Tracing, caller: Caller) -> None:
+    """Its span goes on from the record that brought it."""
+    if not tracing.enabled:
+        return
+    record = job.claims[0].record
+    parent, before = context_from_headers(record.headers), record.header(topics.HEADER_FOLLOWS)
+    span = job.span = tracing.tracer.start_span(names.SPAN_WORK, parent, SpanKind.CONSUMER)
+    job.trace = headers_from_context(span)
+    if not span.is_recording():
+        return
+    for link in link_named(before.decode("ascii", "replace")) if before else ():
+        span.add_link(link.context)
+    spans.describe(span, job.work, KAFKA, caller.capture_prompts)
+    spans.describe_record(span, record, f"trivium-{caller.tier.value}")

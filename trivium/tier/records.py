@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from trivium import codec
+from trivium.budget.lease import UNBUDGETED, Reservation
 from trivium.core.murmur2 import partition_of
 from trivium.core.outcome import Fault, Outcome, Reason
 from trivium.core.partition import home
@@ -51,7 +52,16 @@ class Writer:
         key = outcome.identity.key
         return Record(topics.OUTCOMES, key.encode(), value, trace + _OUTCOME, home(key, self.partitions))
 
-    def started(self, work: Work, execution: int, partition: int, door: str, at_ms: int, trace: Headers) -> Record:
+    def started(
+        self,
+        work: Work,
+        execution: int,
+        partition: int,
+        door: str,
+        at_ms: int,
+        trace: Headers,
+        reserved: Reservation = UNBUDGETED,
+    ) -> Record:
         """Before the call."""
         request = work.request
         message = records_pb2.AttemptRecord(
@@ -72,11 +82,22 @@ class Writer:
             begun_ms=at_ms,
             part_of=work.part_of,
             model=work.target.model,
+            reserved_micro_dollars=reserved.worst,
+            holder=reserved.holder,
+            budgets=reserved.budgets,
         )
         return self._attempt(request.identity, message, partition, trace)
 
     def settled(
-        self, work: Work, outcome: Outcome, execution: int, partition: int, door: str, begun_ms: int, trace: Headers
+        self,
+        work: Work,
+        outcome: Outcome,
+        execution: int,
+        partition: int,
+        door: str,
+        begun_ms: int,
+        trace: Headers,
+        reserved: Reservation = UNBUDGETED,
     ) -> Record:
         """After the outcome is in the log (Kafka) or on its way (gRPC). `begun_ms`: at_ms of its start; 0 without one."""
         request = work.request
@@ -111,6 +132,9 @@ class Writer:
                 request=costs.request,
                 parts=costs.parts,
             ),
+            reserved_micro_dollars=reserved.worst,
+            holder=reserved.holder,
+            budgets=reserved.budgets,
         )
         return self._attempt(request.identity, message, partition, trace)
 

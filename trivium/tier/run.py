@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Final
 
+from trivium.budget.keeper import Keeper
 from trivium.core.policy import Tier
 from trivium.crash import CrashingGenerator
 from trivium.kafka.claim import GroupOptions, static_name
@@ -14,7 +15,7 @@ from trivium.kafka.frozen import frozen_noticed
 from trivium.kafka.outbox import Outbox, OutboxOptions
 from trivium.kafka.producer import Producer, ProducerOptions
 from trivium.kafka.reader import ReaderOptions
-from trivium.kafka.topics import lanes
+from trivium.kafka.topics import BUDGET, lanes
 from trivium.kafka.waiting import await_broker
 from trivium.ports import Generator
 from trivium.process import Process
@@ -61,7 +62,8 @@ async def run_tier(
         tier, generator, process.instance, process.metrics, Slots(settings.slots), process.settings.capture_prompts
     )
     writer = Writer(tier, process.instance, kafka.partitions, kafka.max_message_bytes)
-    if not await await_broker(kafka, process.stopping, lanes(tier) if settings.kafka_worker else ()):
+    needed = (*(lanes(tier) if settings.kafka_worker else ()), BUDGET)
+    if not await await_broker(kafka, process.stopping, needed):
         return
     async with AsyncExitStack() as stack:
         producer = await stack.enter_async_context(Producer(kafka.bootstrap, _producing(process, kafka)))
@@ -70,14 +72,15 @@ async def run_tier(
         await stack.enter_async_context(PulseWriter(producer, _pulse(caller, process)))
         others = Others(tier, process.instance, caller.board)
         await stack.enter_async_context(others.tail(kafka.bootstrap, _hearing(process)))
+        budgets = await stack.enter_async_context(Keeper(kafka.bootstrap, process.instance, outbox, reader=_reading(process, kafka)))
         watched: list[asyncio.Future[None]] = [outbox.failed]
         if settings.kafka_worker:
             look = stack.enter_context(frozen_noticed(kafka.session_timeout_ms, process.tuned))
             options = _working(process, kafka, look)
-            worker = Worker(caller, writer, outbox, process.tracing, options)
+            worker = Worker(caller, writer, outbox, process.tracing, options, budgets)
             await stack.enter_async_context(worker)
             watched.append(worker.failed)
-        servicer = TierServicer(caller, writer, outbox, process.tracing)
+        servicer = TierServicer(caller, writer, outbox, process.tracing, budgets)
 
         def add(server: Any) -> None:
             adding((add_TierServicer_to_server, servicer))(server)
@@ -98,6 +101,10 @@ def _producing(process: Process, kafka: KafkaSettings) -> ProducerOptions:
 
 def _hearing(process: Process) -> ReaderOptions:
     return ReaderOptions(client_id=f"{process.instance}-pulses", fetch_max_wait_ms=_PULSES_WAIT_MS)
+
+
+def _reading(process: Process, kafka: KafkaSettings) -> ReaderOptions:
+    return ReaderOptions(client_id=f"{process.instance}-budget", fetch_max_wait_ms=kafka.fetch_max_wait_ms)
 
 
 def _working(process: Process, kafka: KafkaSettings, look: Callable[[], None]) -> WorkerOptions:

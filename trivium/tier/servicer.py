@@ -2,11 +2,12 @@
 
 `started` and `settled` go to the attempts topic too (partition: murmur2 of the identity, there is no work record to
 go by). Nobody waits for their confirmation: a call is never begun again by itself, so they are the bill, not a guard.
+Except under a hard budget, where `started` says what the call may cost: it is in the log before the call.
 """
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 
@@ -14,6 +15,8 @@ import grpc
 from opentelemetry.trace import Span
 
 from trivium import codec
+from trivium.budget.keeper import Keeper
+from trivium.budget.lease import UNBUDGETED, Refusal, Reservation
 from trivium.core.outcome import FaultKind, Outcome
 from trivium.core.request import Priority
 from trivium.core.slip import Work
@@ -25,6 +28,7 @@ from trivium.telemetry.tracing import Tracing, headers_from_context
 from trivium.tier import spans
 from trivium.tier.caller import Caller
 from trivium.tier.meter import Tap, now_ms, uncalled
+from trivium.tier.paying import own_cost, refused, reserve
 from trivium.tier.records import GRPC, Headers, Writer
 from trivium.tier.slots import Ticket
 from trivium.v1 import journey_pb2, outcome_pb2, services_pb2, services_pb2_grpc
@@ -38,8 +42,11 @@ _MARGIN_MS: Final = 20
 class TierServicer(services_pb2_grpc.TierServicer):
     """Tier.Generate and Tier.GenerateStream. Without an outbox no attempts are written (a tier without a broker)."""
 
-    def __init__(self, caller: Caller, writer: Writer, outbox: Outbox | None, tracing: Tracing) -> None:
+    def __init__(
+        self, caller: Caller, writer: Writer, outbox: Outbox | None, tracing: Tracing, budgets: Keeper | None = None
+    ) -> None:
         self._caller = caller
+        self._budgets = budgets
         self._writer = writer
         self._outbox = outbox
         self._tracing = tracing
@@ -112,31 +119,73 @@ class TierServicer(services_pb2_grpc.TierServicer):
 
     async def _in_slot(self, work: Work, context: Context, emit: Emit, queue_ms: int) -> Outcome:
         await self._caller.paced(work)
+        money = UNBUDGETED
+        if self._budgets is not None and self._budgets.active:
+            answer = await reserve(self._budgets, work)
+            if isinstance(answer, Refusal):
+                return self._uncalled(refused(work, answer, self._caller))
+            money = answer
         if (blocked := self._caller.blocked(work, queue_ms)) is not None:
-            self._caller.metrics.attempt(blocked)
-            return blocked
+            if self._budgets is not None:
+                self._budgets.release(money)
+            return self._uncalled(blocked)
         with serving(self._tracing.tracer, names.SPAN_GENERATE, metadata_of(context)) as span:
             if span.is_recording():
                 spans.describe(span, work, GRPC, self._caller.capture_prompts)
-            return await self._call(work, Tap(emit), queue_ms, span)
+            return await self._call(work, Tap(emit), queue_ms, span, money)
 
-    async def _call(self, work: Work, tap: Tap, queue_ms: int, span: Span) -> Outcome:
-        partition, trace = self._writer.own_partition(work.request.identity), headers_from_context(span)
-        begun_ms = now_ms()
-        if self._outbox is not None:
-            started = self._writer.started(work, 1, partition, GRPC, begun_ms, trace)
-            self._outbox.put([[started]], _nothing)
-        outcome = None
-        try:
-            outcome = await self._caller.call(work, tap, queue_ms, span)
-        finally:
-            self._settle(work, outcome or self._caller.cancelled(work, tap, queue_ms), partition, begun_ms, trace)
+    def _uncalled(self, outcome: Outcome) -> Outcome:
+        self._caller.metrics.attempt(outcome)
         return outcome
 
-    def _settle(self, work: Work, outcome: Outcome, partition: int, begun_ms: int, trace: Headers) -> None:
-        if self._outbox is not None:
-            record = self._writer.settled(work, outcome, 1, partition, GRPC, begun_ms, trace)
+    async def _call(self, work: Work, tap: Tap, queue_ms: int, span: Span, money: Reservation) -> Outcome:
+        about = _About(self._writer.own_partition(work.request.identity), now_ms(), headers_from_context(span), money)
+        outcome = None
+        try:
+            outcome = await self._started(work, queue_ms, about)
+            if outcome is None:
+                outcome = await self._caller.call(work, tap, queue_ms, span)
+        finally:
+            self._settle(work, outcome or self._caller.cancelled(work, tap, queue_ms), about)
+        return outcome
+
+    async def _started(self, work: Work, queue_ms: int, about: "_About") -> Outcome | None:
+        """Write the start. Under a hard budget it is in the log when this returns, and what was reserved may still be spent;
+        the outcome when it may not."""
+        if self._outbox is None:
+            return None
+        record = self._writer.started(work, 1, about.partition, GRPC, about.begun_ms, about.trace, about.money)
+        if not about.money.hard or self._budgets is None:
             self._outbox.put([[record]], _nothing)
+            return None
+        confirmed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._outbox.put([[record]], partial(_resolve, confirmed))
+        if not await _granted(confirmed, work.deadline_ms - about.begun_ms):
+            late = uncalled(work, FaultKind.LATE, "the log did not confirm the start in time, which a hard budget asks for")
+            return self._uncalled(self._caller.own(late, queue_ms))
+        lapsed = self._budgets.lapsed(about.money)
+        return None if lapsed is None else self._uncalled(refused(work, lapsed, self._caller))
+
+    def _settle(self, work: Work, outcome: Outcome, about: "_About") -> None:
+        if self._outbox is not None:
+            record = self._writer.settled(
+                work, outcome, 1, about.partition, GRPC, about.begun_ms, about.trace, about.money
+            )
+            self._outbox.put([[record]], partial(self._settled, work, outcome, about.money))
+
+    def _settled(self, work: Work, outcome: Outcome, money: Reservation) -> None:
+        if self._budgets is not None:
+            self._budgets.settle(money, own_cost(work, outcome))
+
+
+@dataclass(frozen=True, slots=True)
+class _About:
+    """One execution: where its records go, when it began, its trace, and what it may cost."""
+
+    partition: int
+    begun_ms: int
+    trace: Headers
+    money: Reservation
 
 
 def _work(request: journey_pb2.Work, context: Context) -> Work:

@@ -10,71 +10,60 @@ consumer and outbox."""
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from functools import partial
 from types import TracebackType
 from typing import Final, Self
 
-from google.protobuf.message import DecodeError
-from opentelemetry.trace import SpanKind
-
-from trivium import codec
-from trivium.core.errors import BadRequest
-from trivium.core.outcome import FaultKind, Outcome, Reason, ReasonCode
+from trivium.budget.keeper import Keeper
+from trivium.budget.lease import Refusal, Reservation, Waiting
+from trivium.core.outcome import FaultKind, Outcome, Reason
 from trivium.core.policy import OnAmbiguous
 from trivium.core.slip import Work
 from trivium.kafka import topics
-from trivium.kafka.claim import Claim, GroupOptions, Partition
-from trivium.kafka.frozen import nothing
+from trivium.kafka.claim import Claim, Partition
 from trivium.kafka.group import GroupConsumer
 from trivium.kafka.outbox import Outbox
-from trivium.kafka.reader import ReaderOptions, end_offsets, read_tail
-from trivium.telemetry import names
-from trivium.telemetry.tracing import Tracing, context_from_headers, headers_from_context, link_named
+from trivium.kafka.reader import end_offsets, read_tail
+from trivium.telemetry.tracing import Tracing
 from trivium.tier import spans
 from trivium.tier.caller import Caller
-from trivium.tier.job import Job
+from trivium.tier.job import Job, open_span
 from trivium.tier.memory import AttemptKey, AttemptMemory
 from trivium.tier.meter import Tap, now_ms, uncalled
+from trivium.tier.options import WorkerOptions
+from trivium.tier.paying import own_cost, refused
 from trivium.tier.records import KAFKA, Writer
 from trivium.tier.redelivered import given_up
 from trivium.tier.slots import Slots, Ticket
 from trivium.v1 import journey_pb2
 
+__all__ = ["Worker", "WorkerOptions"]
+
 _LOG = logging.getLogger(__name__)
-_GRACE_MS: Final = 30_000
-_ATTEMPT_CAP_MS: Final = 120_000
 _AHEAD: Final = 4
 _MOST_AHEAD: Final = 256
 """Starts that may be written for each slot, and in all, before their calls: what a crash makes ambiguous at most."""
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerOptions:
-    """Where the log is and how to read it. Times are ms."""
-
-    bootstrap: str
-    group: GroupOptions = field(default_factory=GroupOptions)
-    reader: ReaderOptions = field(default_factory=ReaderOptions)
-    horizon_ms: int = _ATTEMPT_CAP_MS + 10_000 + _GRACE_MS
-    """How far back the attempts are read again: attempt cap + session timeout + grace."""
-    drain_ms: int = 25_000
-    look: Callable[[], None] = nothing
-    """Asked before each start and call; leaves a process that was frozen (trivium/kafka/frozen.py)."""
 
 
 class Worker:
     """Consumes the lanes of the caller's tier. `async with` it; then watch `failed`."""
 
     def __init__(
-        self, caller: Caller, writer: Writer, outbox: Outbox, tracing: Tracing, options: WorkerOptions
+        self,
+        caller: Caller,
+        writer: Writer,
+        outbox: Outbox,
+        tracing: Tracing,
+        options: WorkerOptions,
+        budgets: Keeper | None = None,
     ) -> None:
         self._caller = caller
         self._writer = writer
         self._outbox = outbox
         self._tracing = tracing
         self._options = options
+        self._budgets = budgets
         self._memory = AttemptMemory(options.horizon_ms)
         self._open: dict[AttemptKey, Job] = {}
         self._starts = Slots(min(_MOST_AHEAD, _AHEAD * caller.slots.total))
@@ -178,23 +167,13 @@ class Worker:
                 self._begin(job)
 
     def _on_claim(self, claim: Claim) -> None:
-        if claim.record.unreadable:
-            self._put_aside(claim, Reason(ReasonCode.UNDECODABLE, claim.record.unreadable, "value", "write records with a Kafka client"))
+        found = read(claim.record)
+        if isinstance(found, Reason):
+            self._put_aside(claim, found)
             return
-        try:
-            message = journey_pb2.Work.FromString(claim.record.value or b"")
-            work = codec.work_from(message)
-        except DecodeError:
-            size = len(claim.record.value or b"")
-            self._put_aside(claim, Reason(ReasonCode.UNDECODABLE, f"the {size} bytes are not a work record"))
-        except BadRequest as error:
-            self._put_aside(claim, error.reason)
-        except Exception as error:
-            _LOG.exception("a work record could not be read")
-            self._put_aside(claim, Reason(ReasonCode.INTERNAL, f"the record could not be read: {type(error).__name__}"))
-        else:
-            identity = work.request.identity
-            self._take(claim, (identity.key, identity.replay, work.attempt), message, work)
+        message, work = found
+        identity = work.request.identity
+        self._take(claim, (identity.key, identity.replay, work.attempt), message, work)
 
     def _take(self, claim: Claim, key: AttemptKey, message: journey_pb2.Work, work: Work) -> None:
         if self._memory.is_settled(key):
@@ -249,16 +228,31 @@ class Worker:
                 self._finish(job, outcome)
             elif (late := self._caller.late(job.work)) is not None:
                 self._finish(job, late)
-            else:
+            elif (refused := self._pay(job)) is not None:
+                self._finish(job, refused)
+            elif not isinstance(job.money, Waiting):
                 job.begun = True
-                self._open_span(job)
+                open_span(job, self._tracing, self._caller)
                 job.execution = starts + 1
                 self._memory.start(job.key, job.execution)
                 job.begun_ms = now_ms()
-                started = self._writer.started(job.work, job.execution, job.partition, KAFKA, job.begun_ms, job.trace)
+                started = self._writer.started(
+                    job.work, job.execution, job.partition, KAFKA, job.begun_ms, job.trace, job.reserved
+                )
                 self._outbox.put([[started]], partial(self._started, job))
         except Exception as error:
             self._broken(job, error)
+
+    def _pay(self, job: Job) -> Outcome | None:
+        """Reserve what it may cost, where budgets hold. It may have to wait for the log; the outcome when it is refused."""
+        if job.money is None and self._budgets is not None and self._budgets.active:
+            job.money = self._budgets.take(job.work, now_ms(), partial(self._paid, job))
+        return refused(job.work, job.money, self._caller) if isinstance(job.money, Refusal) else None
+
+    def _paid(self, job: Job, answer: Reservation | Refusal) -> None:
+        """The log has answered."""
+        job.money = answer
+        self._begin(job)
 
     def _started(self, job: Job) -> None:
         """The start is in the log: the call may have a slot, unless it has one already."""
@@ -275,20 +269,6 @@ class Worker:
             if not waiting.done():
                 waiting.set_result(None)
                 return
-
-    def _open_span(self, job: Job) -> None:
-        if not self._tracing.enabled:
-            return
-        record = job.claims[0].record
-        parent, before = context_from_headers(record.headers), record.header(topics.HEADER_FOLLOWS)
-        span = job.span = self._tracing.tracer.start_span(names.SPAN_WORK, parent, SpanKind.CONSUMER)
-        job.trace = headers_from_context(span)
-        if not span.is_recording():
-            return
-        for link in link_named(before.decode("ascii", "replace")) if before else ():
-            span.add_link(link.context)
-        spans.describe(span, job.work, KAFKA, self._caller.capture_prompts)
-        spans.describe_record(span, record, f"trivium-{self._caller.tier.value}")
 
     # --- calls -------------------------------------------------------------------------------------------------------
 
@@ -313,11 +293,18 @@ class Worker:
         waited_ms = now_ms() - job.asked_ms
         if job.lost:
             self._drop(job)
+        elif (lapsed := self._lapsed(job)) is not None:
+            self._finish(job, lapsed)
         elif (blocked := self._caller.blocked(job.work, waited_ms)) is not None:
             self._finish(job, blocked)
         else:
             self._unqueue(job)
             self._finish(job, await self._caller.call(job.work, Tap(), waited_ms, job.span), counted=True)
+
+    def _lapsed(self, job: Job) -> Outcome | None:
+        """Why what it reserved may not be spent any more."""
+        why = self._budgets.lapsed(job.reserved) if self._budgets is not None and job.reserved.hard else None
+        return None if why is None else refused(job.work, why, self._caller)
 
     def _finish(self, job: Job, outcome: Outcome, counted: bool = False) -> None:
         """Write the outcome, then `settled` when a start was written, then acknowledge."""
@@ -330,16 +317,16 @@ class Worker:
         if job.aside is not None:
             stages[0].append(job.aside)
         if job.execution:
-            settled = self._writer.settled(
-                job.work, outcome, job.execution, job.partition, KAFKA, job.begun_ms, job.trace
-            )
-            stages.append([settled])
+            about = (job.execution, job.partition, KAFKA, job.begun_ms, job.trace, job.reserved)
+            stages.append([self._writer.settled(job.work, outcome, *about)])
         # Before the outcome can be seen: who is killed between the two leaves no trace with a hole.
         job.span.end()
-        self._outbox.put(stages, partial(self._done, job))
+        self._outbox.put(stages, partial(self._done, job, outcome))
 
-    def _done(self, job: Job) -> None:
+    def _done(self, job: Job, outcome: Outcome) -> None:
         self._memory.settle(job.key, now_ms())
+        if self._budgets is not None:
+            self._budgets.settle(job.reserved, own_cost(job.work, outcome))
         self._forget(job)
         for claim in job.claims:
             claim.ack()
@@ -362,6 +349,10 @@ class Worker:
 
     def _forget(self, job: Job) -> None:
         self._open.pop(job.key, None)
+        if isinstance(job.money, Waiting):
+            job.money.cancel()
+        elif self._budgets is not None:
+            self._budgets.release(job.reserved)
         if not self._open and self._empty is not None and not self._empty.done():
             self._empty.set_result(None)
         if self._finished is not None and not self._finished.done() and not any(one.begun for one in self._open.values()):
@@ -374,6 +365,8 @@ class Worker:
 
     def _leave(self, job: Job) -> None:
         """Out of every queue and slot."""
+        if isinstance(job.money, Waiting):
+            job.money.cancel()
         self._unqueue(job)
         self._release(job.start)
         if job.call is not None:
