@@ -28,6 +28,7 @@ from streams.router import Router, RouterPorts
 from streams.timers import OverdueTimer
 from streams.transport import safe_consumer
 from streams.watchdog import Watchdog
+from trivium.budget.publishing import RulesPublisher
 from trivium.core.errors import TriviumError, Unreachable
 from trivium.kafka.crashing import outbox as outbox_of
 from trivium.kafka.frozen import frozen_noticed, nothing
@@ -118,6 +119,10 @@ class Crew(Service):
         self.app.on_before_shutdown.connect(self._settle)
         self._own(self._timer.start(), "the overdue timer")
         self._own(asyncio.create_task(self._refresh(), name="refresh"), "the policy reload")
+        rules = RulesPublisher(
+            knowledge.policies, self._producer, self._options.kafka.bootstrap, process.instance, self._options.kafka.fetch_max_wait_ms
+        )
+        self._own(asyncio.create_task(rules.run(), name="budget-rules"), "telling the budgets")
         outbox.failed.add_done_callback(self._future_failed)
         consumer = safe_consumer(self.app)
         watchdog = self._watchdog = Watchdog(

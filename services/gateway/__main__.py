@@ -15,6 +15,7 @@ from services.gateway.running import Running
 from services.gateway.servicer import Gateway, Parts
 from services.gateway.tiers import Tiers
 from services.gateway.views import opened_views
+from trivium.budget.publishing import RulesPublisher
 from trivium.core.errors import BadSetting, Unreachable
 from trivium.core.policy import Tier
 from trivium.kafka.outbox import Outbox, OutboxOptions
@@ -68,6 +69,8 @@ async def main(process: Process) -> None:
         signatures = open_signatures(read(KeySettings, process.environ).keys, process.metrics)
         log = Log(producer, replies, keys, policies, kafka.partitions, process.tracer, signatures)
         gateway = Gateway(Parts(process, policies, running, log, book, now_ms))
+        rules = RulesPublisher(policies, producer, kafka.bootstrap, process.instance, kafka.fetch_max_wait_ms)
+        await stack.enter_async_context(rules)
         await stack.enter_async_context(_refreshed(policies, signatures, Redial(process, tiers, addresses.values())))
         outbox.failed.add_done_callback(lambda _: process.stopping.set())
         await serve(process, settings.port, 1, adding((add_GatewayServicer_to_server, gateway)))

@@ -4,8 +4,7 @@ The tier that was asked reserves and says no (docs/decisions/0019); nothing was 
 and the same target is not asked again.
 """
 
-from datetime import UTC, datetime, timedelta
-
+from trivium.core.budget import period_end_ms, period_of
 from trivium.core.explain import plain_dollars
 from trivium.core.forbid import Case
 from trivium.core.outcome import Attempt, Fault, FaultKind, Reason, ReasonCode
@@ -53,9 +52,8 @@ def refusal(attempt: Attempt, fault: Fault, policy: Policy, barred: str, now_ms:
 
 def anew(period: Period, now_ms: int) -> str:
     """When the next period begins: 2026-12-01T00:00Z."""
-    today = datetime.fromtimestamp(now_ms // 1000, UTC).replace(hour=0, minute=0, second=0)
-    begins = today + timedelta(days=1) if period is Period.DAY else (today.replace(day=1) + timedelta(days=32)).replace(day=1)
-    return f"{begins:%Y-%m-%dT%H:%MZ}"
+    ends_ms = period_end_ms(period_of(period, now_ms))
+    return f"{period_of(Period.DAY, ends_ms)}T00:00Z"
 
 
 def refused_by(attempt: Attempt) -> Fault | None:
