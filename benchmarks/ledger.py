@@ -18,7 +18,8 @@ from trivium.core.policy import Tier
 from trivium.kafka import topics
 from trivium.kafka.record import Delivered
 from trivium.ledger.database import opened, shown
-from trivium.ledger.report import Question, ask
+from trivium.ledger.question import Question
+from trivium.ledger.report import ask
 from trivium.ledger.schema import metadata
 from trivium.ledger.store import Store
 from trivium.v1 import outcome_pb2, records_pb2, request_pb2
@@ -28,6 +29,8 @@ _TARGETS: Final = ("finetuned/tickets", "finetuned/support", "retrieval/docs", "
 _TASKS: Final = ("classify_ticket", "draft_reply", "ask_docs", "summarise", "extract", "translate")
 _TEAMS: Final = ("care", "growth", "logistics", "billing-desk")
 _PARTITIONS: Final = 12
+_LINES: Final = 40
+"""As `trivium report` asks for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +121,9 @@ def measure(database: str, requests: int, batch: int) -> Figures:
 
 
 def _asked(engine: object) -> Iterator[tuple[str, float]]:
-    for by in (("tier",), ("team", "target"), ("day",), ("tenant", "team", "application", "task_type", "tier", "target"), ("end_user",)):
+    for by in (("tier",), ("team", "target"), ("day",), ("tenant", "team", "application", "task_type", "tier", "target"), ("end_user",), ("end_user", "team"), ("paid", "model")):
         began = time.perf_counter()
-        ask(engine, Question(by=by))  # type: ignore[arg-type]
+        ask(engine, Question(by=by, limit=_LINES))  # type: ignore[arg-type]
         yield ",".join(by), round((time.perf_counter() - began) * 1000, 1)
 
 

@@ -14,7 +14,7 @@ from services.ledger.filling import pause
 from trivium.core.policy import Target
 from trivium.ledger.database import locked, put, reason_of
 from trivium.ledger.facts import DAY_MS
-from trivium.ledger.report import EPOCH
+from trivium.ledger.question import EPOCH
 from trivium.ledger.schema import fixed
 from trivium.ledger.store import Store
 from trivium.policy import PolicyFile

@@ -11,7 +11,8 @@ from sqlalchemy.exc import DBAPIError
 
 from trivium.core.outcome import Reason, ReasonCode
 from trivium.ledger.database import reason_of
-from trivium.ledger.report import BadQuestion, ask
+from trivium.ledger.question import BadQuestion
+from trivium.ledger.report import ask
 from trivium.ledger.wire import lines_of, question_from
 from trivium.rpc.guard import refuse
 from trivium.v1 import services_pb2, services_pb2_grpc
@@ -33,7 +34,7 @@ class LedgerServicer(services_pb2_grpc.LedgerServicer):
             question = question_from(asked)
             async with self._turns:
                 report = await asyncio.to_thread(ask, self._engine, question)
-                lines = await asyncio.to_thread(lines_of, report, asked.limit)
+                lines = await asyncio.to_thread(lines_of, report)
         except BadQuestion as error:
             await refuse(context, Reason(ReasonCode.WRONG_SHAPE, str(error), error.field))
         except DBAPIError as error:

@@ -4,8 +4,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from trivium.core.subject import mark
 from trivium.kafka import topics
 from trivium.kafka.record import Delivered
+from trivium.ledger.facts import identity_hash
 from trivium.v1 import outcome_pb2, records_pb2, request_pb2
 
 DAY_MS = 86_400_000
@@ -76,6 +78,13 @@ def stray(name: str, cost: int = 70, target: str = "cloud/small", ended_ms: int 
 
 def feedback(name: str, outcome: str = "resolved", at_ms: int = NOON + 5_000, **more: Any) -> records_pb2.FeedbackRecord:
     return records_pb2.FeedbackRecord(identity=identity(name), outcome=outcome, at_ms=at_ms, **more)
+
+
+def erasure(end_user: str = "", identities: Iterable[str] = (), before_ms: int = NOON + 9 * DAY_MS) -> records_pb2.LedgerRecord:
+    """The order to forget a person of acme."""
+    order = records_pb2.Erasure(tenant="acme", end_user_mark=mark("acme", end_user), before_ms=before_ms)
+    order.identities.extend(identity_hash(identity(name)) for name in identities)
+    return records_pb2.LedgerRecord(role="erasure", erasure=order, at_ms=before_ms)
 
 
 def answered(log: Log, name: str, cost: int = 100, target: str = "cloud/small", at_ms: int = NOON) -> list[Delivered]:

@@ -14,6 +14,7 @@ from tests.contract.ledger_records import (
     Log,
     answered,
     ended,
+    erasure,
     feedback,
     grounded,
     settled,
@@ -24,7 +25,9 @@ from trivium.kafka import topics
 from trivium.kafka.record import Delivered
 from trivium.ledger import store as store_module
 from trivium.ledger.database import opened, put
-from trivium.ledger.report import BadQuestion, Line, Question, Report, ask
+from trivium.ledger.line import Line, Report
+from trivium.ledger.question import BadQuestion, Question
+from trivium.ledger.report import ask
 from trivium.ledger.schema import COSTS, SUMS, TIMES, fixed, metadata, refused
 from trivium.ledger.store import OutOfStep, Store
 
@@ -86,6 +89,7 @@ def everything(log: Log) -> list[Delivered]:
         log.put(topics.FEEDBACK, feedback("nobody"), NOON + 30),
         log.put(topics.FEEDBACK, feedback("c", "", corrected_text="so", at_ms=NOON + 25), NOON + 30),
     ]
+    records += [log.put(topics.LEDGER, erasure(identities=["c"])), log.put(topics.LEDGER, erasure("u2"))]
     return records + log.again(records)
 
 
@@ -219,6 +223,42 @@ def test_an_attempt_that_never_settled_is_told_until_it_has(store: Store) -> Non
     assert (total(store)["open_attempts"], total(store)["attempts"], total(store)["cost"]) == (1, 0, 0)
     store.apply([log.put(CLOUD, settled("r"))])
     assert (total(store)["open_attempts"], total(store)["attempts"], total(store)["cost"]) == (0, 1, 100)
+
+
+def test_what_never_settled_is_told_in_dollars_where_a_budget_reserved_it(store: Store) -> None:
+    log = Log()
+    part = {"part_of": "retrieval/docs", "door": "grpc"}
+    store.apply([
+        log.put(CLOUD, started("a", reserved_micro_dollars=700)),
+        log.put(CLOUD, started("b")),
+        log.put(CLOUD, started("c", reserved_micro_dollars=40, **part)),
+        log.put(CLOUD, started("d", reserved_micro_dollars=9)),
+        log.put(CLOUD, settled("d", 5, reserved_micro_dollars=9)),
+    ])  # fmt: skip
+    for question in (Question(by=("target",)), Question(by=("target", "end_user"))):
+        of = {line.group[0]: line.sums for line in ask(store.engine, question).lines}
+        assert (of["cloud/small"]["open_attempts"], of["cloud/small"]["open_cost"], of["cloud/small"]["open_unbounded"]) == (2, 700, 1)
+        assert (of["retrieval/docs"]["open_attempts"], of["retrieval/docs"]["open_cost"]) == (0, 40)
+
+
+@pytest.mark.parametrize("by", [("end_user",), ("end_user", "tier"), ("day", "end_user", "team")])
+def test_the_dearest_end_users_are_found_without_reading_everybodys_records(store: Store, by: tuple[str, ...]) -> None:
+    log, records = Log(), list[Delivered]()
+    for n in range(30):
+        records += [
+            log.put(CLOUD, settled(f"r{n}", 10 + n % 7, end_user=f"u{n % 5}")),
+            log.put("trivium.attempts.finetuned", settled(f"s{n}", n, "finetuned/own", NOON + n % 3 * DAY_MS, end_user=f"u{n % 4}")),
+            log.put(topics.LEDGER, ended(f"r{n}", 10 + n % 7)),
+        ]
+    store.apply([*records, log.put(topics.LEDGER, stray("x", 3))])
+    for only in ({}, {"tier": frozenset({"cloud"})}, {"end_user": frozenset({"u1", "u3"})}):
+        whole_report = ask(store.engine, Question(by, only))
+        for limit in (1, 2, 5, 100):
+            few = ask(store.engine, Question(by, only, limit=limit))
+            assert [(line.group, line.sums, line.times) for line in few.lines] == [
+                (line.group, line.sums, line.times) for line in whole_report.lines[:limit]
+            ]
+            assert (few.total.sums, few.total.times) == (whole_report.total.sums, whole_report.total.times)
 
 
 def test_what_was_started_again_is_paid_again(store: Store) -> None:

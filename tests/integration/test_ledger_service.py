@@ -19,7 +19,7 @@ from trivium.cli.report import report
 from trivium.kafka import topics
 from trivium.keys.key import digest_of, new_key
 from trivium.ledger.facts import TOPICS
-from trivium.ledger.report import EPOCH
+from trivium.ledger.question import EPOCH
 from trivium.ledger.store import Store
 from trivium.policy import load
 

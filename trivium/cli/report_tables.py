@@ -28,6 +28,11 @@ COST: Final[tuple[Column, ...]] = (
     ("output", lambda r: r.output_tokens),
     ("attempts", lambda r: r.attempts),
 )
+OPEN: Final[tuple[Column, ...]] = (
+    ("not settled", lambda r: r.open_attempts),
+    ("at most", lambda r: dollars(r.open_cost)),
+    ("not known", lambda r: r.open_unbounded),
+)
 SPLIT: Final[tuple[Column, ...]] = (
     ("cost", lambda r: dollars(r.cost)),
     ("input", lambda r: dollars(r.cost_input)),
@@ -72,6 +77,7 @@ TABLES: Final[dict[str, tuple[str, tuple[Column, ...]]]] = {
     "tokens": ("Tokens", TOKENS),
     "times": ("Times of answered requests", TIMES),
     "outcomes": ("What came of it", OUTCOMES),
+    "open": ("Begun and never settled", OPEN),
 }
 
 
@@ -79,7 +85,7 @@ def print_report(by: Sequence[str], found: Sequence[ReportLine], columns: str) -
     """One table, or all, and what there is to say about the whole."""
     total = found[-1]
     for name, (title, chosen) in TABLES.items():
-        if columns in (name, "all"):
+        if columns == name or (columns == "all" and (name != "open" or total.open_attempts or total.open_unbounded)):
             rows = [(*_group(by, line), *(cell(line) for _, cell in chosen)) for line in found]
             print_table(title, [*(by or ("",)), *(head for head, _ in chosen)], rows)
     for note in notes(total, len(found) - 1):
@@ -102,7 +108,7 @@ def notes(total: ReportLine, count: int) -> list[str]:
     if total.strays:
         made.append(f"{total.strays:,} outcomes came after another one had won; their {dollars(total.stray_cost)} are in the cost.")
     if total.open_attempts:
-        made.append(f"{total.open_attempts:,} attempts were begun and have not settled: under way, or broken off, and then maybe paid.")
+        made.append(f"{total.open_attempts:,} attempts were begun and have not settled: under way, or broken off, and then maybe paid. {_at_most(total)}")
     if total.unpriced:
         made.append(f"{total.unpriced:,} attempts used tokens and cost nothing: their target has no prices in the policy.")
     if total.cost_unsplit:
@@ -110,3 +116,12 @@ def notes(total: ReportLine, count: int) -> list[str]:
     if total.waiting_feedback:
         made.append(f"Feedback that waits for a request which the ledger does not know: {total.waiting_feedback:,}.")
     return made
+
+
+def _at_most(total: ReportLine) -> str:
+    """What the executions that never settled may have cost, a generator's own ones included."""
+    if not total.open_unbounded:
+        return f"They cost {dollars(total.open_cost)} at most, as it was reserved."
+    if not total.open_cost:
+        return "What they cost at most is not known: no budget held."
+    return f"Those under a budget cost {dollars(total.open_cost)} at most, as it was reserved; of {total.open_unbounded:,} it is not known."

@@ -14,7 +14,7 @@ def report_lines(asked: services_pb2.ReportRequest, database: str) -> list[servi
     question = question_from(asked)
     engine = opened(database, create=False)
     try:
-        return lines_of(ask(engine, question), asked.limit)
+        return lines_of(ask(engine, question))
     except DBAPIError as error:
         raise Unreachable(f"the ledger's database {shown(database)} cannot be read: {reason_of(error)}") from None
     finally:

@@ -18,6 +18,7 @@ from trivium.v1 import outcome_pb2, records_pb2, request_pb2
 
 DAY_MS: Final = 86_400_000
 NOT_SAID: Final = ""
+HASH_BYTES: Final = 16
 _ATTEMPTS: Final = {topics.attempts(tier): tier.value for tier in Tier}
 TOPICS: Final = (*_ATTEMPTS, topics.LEDGER, topics.FEEDBACK)
 """What the store is made of."""
@@ -90,6 +91,8 @@ class Execution:
     """input, context, output, embedding, vector store, request, and what is not told apart."""
     tokens: tuple[int, ...] = (0,) * 7
     """input, output, context, tool, cache read, cache write, embedding."""
+    reserved: int = 0
+    """The most that it can cost, where a budget held; 0: nobody said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +142,19 @@ class Feedback:
     source: str
 
 
-Fact = Execution | Asked | Stray | Feedback
+@dataclass(frozen=True, slots=True)
+class Erasure:
+    """An order to forget a person."""
+
+    tenant: str
+    mark: str
+    """Of the end user; empty: the identities alone."""
+    identities: tuple[bytes, ...]
+    before_ms: int
+    """What was asked later under the same end user is not forgotten."""
+
+
+Fact = Execution | Asked | Stray | Feedback | Erasure
 
 
 def fact_of(record: Delivered) -> Fact:
@@ -169,7 +184,7 @@ def _fact(record: Delivered) -> Fact:
 
 
 def identity_hash(identity: request_pb2.Identity) -> bytes:
-    """Sixteen bytes for (tenant, id, replay)."""
+    """HASH_BYTES for (tenant, id, replay)."""
     return _digest(identity.tenant, identity.id, identity.replay)
 
 
@@ -185,6 +200,7 @@ def _execution(m: records_pb2.AttemptRecord, tier: str, record: Delivered) -> Ex
     if m.state not in ("started", "settled"):
         raise Unusable(f"its state is {m.state[:40]!r}; it must be started or settled")
     _check_money("cost_micro_dollars", m.cost_micro_dollars)
+    _check_money("reserved_micro_dollars", m.reserved_micro_dollars)
     target = m.part_of or m.target
     at_ms = _believed(m.begun_ms or m.at_ms, record.timestamp_ms)
     series = Series(
@@ -194,10 +210,13 @@ def _execution(m: records_pb2.AttemptRecord, tier: str, record: Delivered) -> Ex
     identity = identity_hash(m.identity)
     key = _digest(identity, tier, m.target, m.attempt, m.execution, m.instance, m.begun_ms)
     if m.state == "started":
-        return Execution(key, identity, series, m.end_user, m.target, m.model, at_ms, bool(m.part_of))
+        return Execution(
+            key, identity, series, m.end_user, m.target, m.model, at_ms, bool(m.part_of), reserved=m.reserved_micro_dollars
+        )
     return Execution(
         key, identity, series, m.end_user, m.target, m.model, at_ms, bool(m.part_of),
         settled=True, fault=m.fault, cost=_own_cost(m), costs=_costs(m), tokens=_tokens(m.usage, tier),
+        reserved=m.reserved_micro_dollars,
     )  # fmt: skip
 
 
@@ -223,14 +242,16 @@ def _tokens(u: outcome_pb2.Usage, tier: str) -> tuple[int, ...]:
     )  # fmt: skip
 
 
-def _ledger(m: records_pb2.LedgerRecord, record: Delivered) -> Asked | Stray:
+def _ledger(m: records_pb2.LedgerRecord, record: Delivered) -> Asked | Stray | Erasure:
     match m.role:
         case "terminal":
             return _asked(m, record)
         case "stray":
             return _stray(m, record)
+        case "erasure":
+            return _erasure(m.erasure, record)
         case _:
-            raise Unusable(f"its role is {m.role[:40]!r}; it must be terminal or stray")
+            raise Unusable(f"its role is {m.role[:40]!r}; it must be terminal, stray or erasure")
 
 
 def _asked(m: records_pb2.LedgerRecord, record: Delivered) -> Asked:
@@ -266,6 +287,17 @@ def _stray(m: records_pb2.LedgerRecord, record: Delivered) -> Stray:
     series = _series(m, at_ms, s.identity.tenant, "", s.target.partition("/")[0], s.target)
     key = _digest(identity_hash(s.identity), s.attempt, s.target, s.instance, s.started_ms, s.ended_ms)
     return Stray(key, series, at_ms, s.cost_micro_dollars)
+
+
+def _erasure(m: records_pb2.Erasure, record: Delivered) -> Erasure:
+    if not m.tenant:
+        raise Unusable("its erasure has no tenant", "erasure.tenant")
+    if not (m.end_user_mark or m.identities):
+        raise Unusable("its erasure names nobody: it must have an end user's mark or identities", "erasure")
+    if any(len(one) != HASH_BYTES for one in m.identities):
+        raise Unusable(f"its erasure has an identity that is not a hash of {HASH_BYTES} bytes", "erasure.identities")
+    before_ms = min(m.before_ms, record.timestamp_ms) if m.before_ms > 0 else record.timestamp_ms
+    return Erasure(m.tenant, m.end_user_mark, tuple(m.identities), before_ms)
 
 
 def _series(m: records_pb2.LedgerRecord, at_ms: int, tenant: str, task: str, tier: str, target: str) -> Series:
@@ -317,7 +349,7 @@ def _believed(said_ms: int, broker_ms: int) -> int:
     return said_ms if abs(said_ms - broker_ms) <= DAY_MS else broker_ms
 
 
-def _digest(*parts: object, size: int = 16) -> bytes:
+def _digest(*parts: object, size: int = HASH_BYTES) -> bytes:
     """Each part with its length, so that no two lists of parts make the same text."""
     text = "".join([f"{len(part)}:{part}" for part in map(str, parts)])
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=size).digest()

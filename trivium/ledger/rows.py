@@ -17,6 +17,7 @@ def execution_row(e: Execution) -> Row:
     row = {
         "key": e.key, "identity": e.identity, "series": e.series.id, "end_user": e.end_user, "paid": e.paid, "model": e.model,
         "at_ms": e.at_ms, "part": e.part, "settled": e.settled, "fault": e.fault, "cost": e.cost,
+        "reserved": e.reserved,
     }  # fmt: skip
     row.update(zip(_COUNTED, (*e.costs, *e.tokens), strict=True))
     return row
@@ -77,13 +78,13 @@ def execution_sums(row: Mapping[str, Any]) -> tuple[int, ...]:
     """In the order of EXECUTION_SUMS. A generator's call adds its cost and tokens to the attempt that it is a part of."""
     own = not row["part"]
     if not row["settled"]:
-        return (0, int(own), *_NOTHING)
+        return (0, int(own), *_NOTHING, row["reserved"], int(not row["reserved"]))
     counted = tuple(row[name] for name in _COUNTED)
     unpriced = own and not row["cost"] and (row["input_tokens"] > 0 or row["output_tokens"] > 0)
-    return (int(own), 0, int(own and bool(row["fault"])), row["cost"], *counted, int(unpriced))
+    return (int(own), 0, int(own and bool(row["fault"])), row["cost"], *counted, int(unpriced), 0, 0)
 
 
-_NOTHING: Final = (0,) * (len(EXECUTION_SUMS) - 2)
+_NOTHING: Final = (0,) * (len(EXECUTION_SUMS) - 4)
 
 
 def request_sums(row: Mapping[str, Any]) -> tuple[int, ...]:

@@ -1,4 +1,5 @@
-"""The tables. Facts (executions, requests, strays, feedback), sums by series, and how far each partition was read."""
+"""The tables. Facts (executions, requests, strays, feedback), sums by series, who was erased, and how far each partition was
+read."""
 
 from typing import Final
 
@@ -16,15 +17,16 @@ from sqlalchemy import (
     Text,
 )
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Of these tables. Another one is refused: the topics fill new tables."""
 
 EXECUTION_SUMS: Final = (
     "attempts", "open_attempts", "faults", "cost", "cost_input", "cost_context", "cost_output", "cost_embedding",
     "cost_vector_store", "cost_request", "cost_unsplit", "input_tokens", "output_tokens", "context_tokens", "tool_tokens",
-    "cache_read_tokens", "cache_write_tokens", "embedding_tokens", "unpriced",
+    "cache_read_tokens", "cache_write_tokens", "embedding_tokens", "unpriced", "open_cost", "open_unbounded",
 )  # fmt: skip
-"""What executions add up to: costs are micro-dollars; `unpriced` counts those with tokens and no cost."""
+"""What executions add up to: costs are micro-dollars; `unpriced` counts those with tokens and no cost. Of those that were begun
+and never settled `open_cost` is the most that they can cost, as far as it was reserved; `open_unbounded` counts the others."""
 REQUEST_SUMS: Final = (
     "requests", "answered", "cached", "told", "all_cloud", "judged", "resolved", "unresolved", "scored", "score", "corrected",
     "correction", "judged_cost",
@@ -89,8 +91,11 @@ executions: Final = Table(
     Column("settled", Boolean, nullable=False),
     Column("fault", String, nullable=False),
     _number("cost"),
+    _number("reserved"),
     *(_number(name) for name in (*COSTS, *TOKENS)),
     Index("ledger_executions_by_time", "at_ms"),
+    # All that it takes to find the dearest end users.
+    Index("ledger_executions_by_end_user", "end_user", "series", "at_ms", "cost"),
 )
 requests: Final = Table(
     "ledger_requests",
@@ -114,6 +119,7 @@ requests: Final = Table(
     _number("correction"),
     Index("ledger_requests_by_identity", "identity"),
     Index("ledger_requests_by_time", "at_ms"),
+    Index("ledger_requests_by_end_user", "end_user", "series", "at_ms"),
 )
 strays: Final = Table(
     "ledger_strays", metadata, _hash("key", key=True), _number("series"), _number("at_ms"), _number("cost")
@@ -134,6 +140,16 @@ feedback: Final = Table(
     Column("source", String, nullable=False),
     Index("ledger_feedback_by_identity", "identity"),
 )
+erasures: Final = Table(
+    "ledger_erasures",
+    metadata,
+    Column("tenant", String, primary_key=True),
+    # Of an end user (trivium/core/subject.py).
+    Column("mark", String, primary_key=True),
+    _number("before_ms"),
+)
+erased: Final = Table("ledger_erased", metadata, _hash("identity", key=True))
+"""Identities whose person was erased: whatever comes of them later is blanked too."""
 fixed: Final = Table(
     "ledger_fixed",
     metadata,

@@ -10,14 +10,15 @@ counted, and drops them. Not thread-safe; calls block.
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, Table, delete, select
 
 from trivium.core.errors import TriviumError
 from trivium.kafka.record import Delivered
 from trivium.ledger.database import locked, put, rows_of
-from trivium.ledger.facts import Asked, Execution, Fact, Feedback, Series, Stray, Unusable, fact_of
+from trivium.ledger.erasing import Forgetting
+from trivium.ledger.facts import Asked, Erasure, Execution, Fact, Feedback, Series, Stray, Unusable, fact_of
 from trivium.ledger.histogram import changed
 from trivium.ledger.rows import (
     Row,
@@ -38,9 +39,12 @@ from trivium.ledger.schema import (
     SUMS,
     TIMES,
     WORDS,
+    erased,
+    erasures,
     executions,
     feedback,
     fixed,
+    meta,
     metadata,
     offsets,
     refused,
@@ -50,6 +54,7 @@ from trivium.ledger.schema import (
     sums,
 )
 
+_KEPT: Final = (meta.name, fixed.name, erasures.name, erased.name)
 Place = tuple[str, int]
 """Topic and partition."""
 
@@ -149,11 +154,12 @@ class Store:
                 connection.execute(delete(offsets).where(offsets.c.topic == topic, offsets.c.partition == partition))
 
     def clear(self) -> None:
-        """Forget everything that the topics can tell again; what the policy's fixed prices came to stays."""
+        """Forget everything that the topics can tell again; what the policy's fixed prices came to stays, and so does who was
+        erased."""
         with self.engine.begin() as connection:
             locked(connection)
             for table in metadata.sorted_tables:
-                if table.name not in (fixed.name, "ledger_meta"):
+                if table.name not in _KEPT:
                     connection.execute(delete(table))
         self._known.clear()
 
@@ -169,7 +175,7 @@ class Store:
         return fresh
 
     def _facts(self, connection: Connection, records: Sequence[Delivered], done: Applied) -> set[int]:
-        found: dict[type, list[Any]] = {kind: [] for kind in (Execution, Asked, Stray, Feedback)}
+        found: dict[type, list[Any]] = {kind: [] for kind in (Execution, Asked, Stray, Feedback, Erasure)}
         for record in records:
             try:
                 fact: Fact = fact_of(record)
@@ -178,15 +184,23 @@ class Store:
             else:
                 found[type(fact)].append(fact)
                 done.taken += 1
+        self._count(connection, found)
+        put(connection, refused, [_refused_row(*one) for one in done.refused])
+        return self._name(connection, (fact.series for kind in (Execution, Asked, Stray) for fact in found[kind]))
+
+    def _count(self, connection: Connection, found: dict[type, list[Any]]) -> None:
+        told = {fact.identity for kind in (Execution, Asked, Feedback) for fact in found[kind]}
+        forgetting = Forgetting.read(connection, told, found[Erasure])
+        for kind in (Execution, Asked, Feedback):
+            found[kind] = list(forgetting.blanked(found[kind]))
         changes = _Changes()
         _merge(connection, executions, map(execution_row, found[Execution]), changes, _Changes.execution)
         _merge(connection, strays, map(stray_row, found[Stray]), changes, _Changes.stray)
         _merge(connection, requests, map(request_row, found[Asked]), changes, _Changes.request)
         put(connection, feedback, _earliest(connection, map(feedback_row, found[Feedback])))
         _judge(connection, {fact.identity for kind in (Asked, Feedback) for fact in found[kind]}, changes)
-        put(connection, refused, [_refused_row(*one) for one in done.refused])
         _sum_up(connection, changes)
-        return self._name(connection, (fact.series for kind in (Execution, Asked, Stray) for fact in found[kind]))
+        forgetting.carry_out(connection)
 
     def _name(self, connection: Connection, every: Iterable[Series]) -> set[int]:
         new = {one.id: one for one in set(every)}

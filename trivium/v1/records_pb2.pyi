@@ -10,7 +10,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class LedgerRecord(_message.Message):
-    __slots__ = ("role", "terminal", "decision", "team", "application", "use_case", "end_user", "user_tier", "sensitivity", "endpoint", "door", "stray", "at_ms", "stakes", "priority", "knowledge", "tools", "replays")
+    __slots__ = ("role", "terminal", "decision", "team", "application", "use_case", "end_user", "user_tier", "sensitivity", "endpoint", "door", "stray", "at_ms", "stakes", "priority", "knowledge", "tools", "replays", "erasure")
     ROLE_FIELD_NUMBER: _ClassVar[int]
     TERMINAL_FIELD_NUMBER: _ClassVar[int]
     DECISION_FIELD_NUMBER: _ClassVar[int]
@@ -29,6 +29,7 @@ class LedgerRecord(_message.Message):
     KNOWLEDGE_FIELD_NUMBER: _ClassVar[int]
     TOOLS_FIELD_NUMBER: _ClassVar[int]
     REPLAYS_FIELD_NUMBER: _ClassVar[int]
+    ERASURE_FIELD_NUMBER: _ClassVar[int]
     role: str
     terminal: _outcome_pb2.Terminal
     decision: _journey_pb2.Decision
@@ -47,7 +48,20 @@ class LedgerRecord(_message.Message):
     knowledge: str
     tools: int
     replays: str
-    def __init__(self, role: _Optional[str] = ..., terminal: _Optional[_Union[_outcome_pb2.Terminal, _Mapping]] = ..., decision: _Optional[_Union[_journey_pb2.Decision, _Mapping]] = ..., team: _Optional[str] = ..., application: _Optional[str] = ..., use_case: _Optional[str] = ..., end_user: _Optional[str] = ..., user_tier: _Optional[str] = ..., sensitivity: _Optional[str] = ..., endpoint: _Optional[str] = ..., door: _Optional[str] = ..., stray: _Optional[_Union[_outcome_pb2.Outcome, _Mapping]] = ..., at_ms: _Optional[int] = ..., stakes: _Optional[str] = ..., priority: _Optional[str] = ..., knowledge: _Optional[str] = ..., tools: _Optional[int] = ..., replays: _Optional[str] = ...) -> None: ...
+    erasure: Erasure
+    def __init__(self, role: _Optional[str] = ..., terminal: _Optional[_Union[_outcome_pb2.Terminal, _Mapping]] = ..., decision: _Optional[_Union[_journey_pb2.Decision, _Mapping]] = ..., team: _Optional[str] = ..., application: _Optional[str] = ..., use_case: _Optional[str] = ..., end_user: _Optional[str] = ..., user_tier: _Optional[str] = ..., sensitivity: _Optional[str] = ..., endpoint: _Optional[str] = ..., door: _Optional[str] = ..., stray: _Optional[_Union[_outcome_pb2.Outcome, _Mapping]] = ..., at_ms: _Optional[int] = ..., stakes: _Optional[str] = ..., priority: _Optional[str] = ..., knowledge: _Optional[str] = ..., tools: _Optional[int] = ..., replays: _Optional[str] = ..., erasure: _Optional[_Union[Erasure, _Mapping]] = ...) -> None: ...
+
+class Erasure(_message.Message):
+    __slots__ = ("tenant", "end_user_mark", "identities", "before_ms")
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    END_USER_MARK_FIELD_NUMBER: _ClassVar[int]
+    IDENTITIES_FIELD_NUMBER: _ClassVar[int]
+    BEFORE_MS_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    end_user_mark: str
+    identities: _containers.RepeatedScalarFieldContainer[bytes]
+    before_ms: int
+    def __init__(self, tenant: _Optional[str] = ..., end_user_mark: _Optional[str] = ..., identities: _Optional[_Iterable[bytes]] = ..., before_ms: _Optional[int] = ...) -> None: ...
 
 class AttemptRecord(_message.Message):
     __slots__ = ("state", "identity", "attempt", "execution", "target", "instance", "at_ms", "usage", "cost_micro_dollars", "fault", "team", "application", "use_case", "end_user", "user_tier", "task_type", "door", "begun_ms", "part_of", "costs", "model", "reserved_micro_dollars", "holder", "batch", "saved_micro_dollars", "budgets")

@@ -13,7 +13,7 @@ from infra.local import free_ports
 from infra.postgres.server import start
 from trivium.ledger.database import url_of
 
-pytest.register_assert_rewrite("tests.contract.test_ledger_store")
+pytest.register_assert_rewrite("tests.contract.test_ledger_store", "tests.contract.test_ledger_erasure", "tests.money.test_three_ways")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
