@@ -28,12 +28,12 @@ from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer
 from faust.types import TP, EventT, Message
 from faust.types.tuples import ConsumerMessage
 
-from streams.suspects import KILLED, Note, Taken, take_over
 from trivium.crash import Crash, Point, pass_by
 from trivium.kafka.floor import Floor
 from trivium.kafka.guard import guard
 from trivium.kafka.reader import delivered
 from trivium.kafka.record import Delivered
+from trivium.kafka.suspects import KILLED, Note, Taken, take_over
 
 _COMMIT_TIMEOUT_S = 5.0
 _STOP_TIMEOUT_S = 5.0
@@ -58,7 +58,7 @@ class BatchMessage(ConsumerMessage):
     batch: Sequence[ConsumerRecord]
     finish: Callable[[TP, int], None]
     killers: frozenset[int]
-    """Offsets of records that nobody may look into; see streams/suspects.py."""
+    """Offsets of records that nobody may look into; see trivium/kafka/suspects.py."""
     taken: asyncio.Event
     """Set when every record was handled."""
 
@@ -173,10 +173,11 @@ class SafeConsumer(Consumer):
             self._taken.pop(tp, None)
 
     async def _leave_clean(self, revoked: set[TP]) -> None:
-        """Whoever lives to see its partitions go was not killed by a record of them."""
+        """Whoever lives to see its partitions go was not killed by a record of them. Who died before it still counts: a group in
+        which one member after the other dies rebalances all the time."""
         left = {tp: self._taken[tp] for tp in revoked if tp in self._taken and self._taken[tp].note.starts}
         if left:
-            self._taken |= {tp: Taken(Note(out=taken.note.out)) for tp, taken in left.items()}
+            self._taken |= {tp: Taken(taken.note.alive()) for tp, taken in left.items()}
             await self._write_notes(left)
 
     async def _write_notes(self, partitions: Iterable[TP]) -> None:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from google.protobuf.message import DecodeError
 
-from streams.suspects import KILLED
 from trivium.codec import content_type_of, decode_request, identity_from, open_event
 from trivium.core.errors import BadRequest, Undecodable
 from trivium.core.outcome import Reason, ReasonCode
@@ -16,6 +15,7 @@ from trivium.core.quick import quick
 from trivium.core.request import Identity
 from trivium.core.slip import ContentType
 from trivium.kafka.record import Delivered
+from trivium.kafka.suspects import KILLED
 from trivium.kafka.topics import HEADER_FORWARDED
 from trivium.v1 import journey_pb2, request_pb2
 

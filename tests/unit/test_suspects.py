@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.suspects import DEAD_AFTER, SUSPECT_AFTER, Note, read, take_over
+from trivium.kafka.suspects import DEAD_AFTER, SUSPECT_AFTER, Note, read, take_over
 
 
 def test_a_partition_without_a_backlog_leaves_nothing() -> None:

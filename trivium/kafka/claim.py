@@ -1,15 +1,17 @@
 """What a group member works on: one claim a record, one lane a partition, and the options of the member."""
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
+from aiokafka.structs import OffsetAndMetadata
 
 from trivium.core.errors import BadSetting
 from trivium.crash import Crash
 from trivium.kafka.floor import Floor
 from trivium.kafka.record import Delivered
+from trivium.kafka.suspects import Note, Taken
 from trivium.settings import KafkaSettings
 
 Partition = tuple[str, int]
@@ -75,6 +77,17 @@ def static_name(kafka: KafkaSettings, instance: str) -> str:
     return instance if kafka.static_member else ""
 
 
+class Careful(Protocol):
+    """Works on claims whose records may kill it before anything in the log tells of that; see trivium/kafka/alone.py."""
+
+    def alone(self, claim: "Claim") -> bool:
+        """Take this record as far as the log will tell of it, and no further. False, and nothing is taken: there is no room
+        before what was taken is finished. Must not raise."""
+
+    async def finished(self) -> None:
+        """Go on with what was taken, until nothing is in hand."""
+
+
 class LaneOwner(Protocol):
     """Who is told that a lane has one open claim less."""
 
@@ -84,7 +97,7 @@ class LaneOwner(Protocol):
 class Lane:
     """One partition while it is assigned."""
 
-    __slots__ = ("committed", "floor", "lost", "owner", "partition", "paused", "start")
+    __slots__ = ("alone_until", "committed", "floor", "lost", "note", "owner", "partition", "paused", "start")
 
     def __init__(self, owner: LaneOwner, partition: TopicPartition, start: int) -> None:
         self.owner = owner
@@ -94,6 +107,19 @@ class Lane:
         self.committed = start
         self.paused = False
         self.lost = False
+        self.note = Note()
+        """What stands beside its commits (trivium/kafka/suspects.py)."""
+        self.alone_until = 0
+        """Records below this offset are handed out one by one."""
+
+    def take_over(self, taken: Taken) -> None:
+        """What earlier members left is known."""
+        self.note, self.alone_until = taken.note, taken.alone_until
+
+    @property
+    def standing(self) -> OffsetAndMetadata:
+        """What there is to commit."""
+        return OffsetAndMetadata(self.reached, self.note.text(self.reached))
 
     @property
     def reached(self) -> int:
@@ -126,11 +152,3 @@ class Claim:
         lane = self._lane
         if lane.floor.acked(self.record.offset):
             lane.owner.on_acked(lane)
-
-
-async def reading_begins(consumer: AIOKafkaConsumer, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]:
-    """Where reading goes on in each: the committed offset, or the oldest record when there is none."""
-    found = {partition: await consumer.committed(partition) for partition in partitions}
-    without = [partition for partition, offset in found.items() if offset is None]
-    first = await consumer.beginning_offsets(without) if without else {}
-    return {partition: first[partition] if offset is None else offset for partition, offset in found.items()}

@@ -39,6 +39,11 @@ class Floor:
             self._next = offset + 1
         return True
 
+    def withdrawn(self, offset: int) -> None:
+        """`offset`, the highest that was delivered, went to nobody: it is the next to be delivered."""
+        self._open.discard(offset)
+        self._next = offset
+
     def acked(self, offset: int) -> bool:
         """The effects of `offset` are in the log. False, and no change, when it was not open."""
         if offset not in self._open:

@@ -11,10 +11,10 @@ will be done again there, and acknowledging them does nothing.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Collection, Iterable, Mapping, Sequence
 from typing import Final, Self
 
-from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import (
     CommitFailedError,
     IllegalStateError,
@@ -24,8 +24,9 @@ from aiokafka.errors import (
 )
 
 from trivium.crash import Point, pass_by
+from trivium.kafka.alone import OneByOne, claim_of, left_alive
 from trivium.kafka.claim import (
-    Claim,
+    Careful,
     GroupOptions,
     Lane,
     OnAssigned,
@@ -38,12 +39,12 @@ from trivium.kafka.claim import (
     nothing_to_finish,
     nothing_to_prepare,
     nothing_to_resume,
-    reading_begins,
 )
 from trivium.kafka.floor import Floor
 from trivium.kafka.guard import fetched, guard, stop
-from trivium.kafka.reader import delivered
-from trivium.kafka.security import arguments, unreachable
+from trivium.kafka.joining import Begin, Listener, consumer_of, reading_begins, start_over
+from trivium.kafka.security import unreachable
+from trivium.kafka.suspects import Note
 
 _LOG = logging.getLogger(__name__)
 
@@ -67,11 +68,13 @@ class GroupConsumer:
         on_lost: OnLost = nothing_to_drop,
         on_revoke: OnRevoke = nothing_to_finish,
         on_settled: OnSettled = nothing_to_resume,
+        careful: Careful | None = None,
     ) -> None:
         """`on_claim`: called in the event loop, quick, must not raise. `on_assigned`: awaited with the partitions
         that are new to this member and the offsets that reading begins at, before any of their records come;
         heartbeats go on meanwhile. `on_lost`: the partitions whose claims are lost. `on_revoke`: awaited for `revoke_wait_ms`
         at most before partitions are given up; what is acknowledged by then is committed. `on_settled`: it is known what is lost.
+        `careful`: told of records over which members died, one at a time (trivium/kafka/alone.py).
         """
         self._bootstrap = bootstrap
         self._group = group
@@ -81,6 +84,7 @@ class GroupConsumer:
         self._on_lost = on_lost
         self._on_revoke = on_revoke
         self._on_settled = on_settled
+        self._one_by_one = OneByOne(careful, self._commit_noted) if careful is not None else None
         self._options = options or GroupOptions()
         self._lanes: dict[TopicPartition, Lane] = {}
         self._held_back: dict[TopicPartition, Lane] = {}
@@ -108,20 +112,7 @@ class GroupConsumer:
     async def start(self) -> None:
         """Connect, and join the group in the background. Raises Unreachable within the start timeout."""
         options = self._options
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._bootstrap,
-            client_id=options.client_id,
-            group_id=self._group,
-            group_instance_id=options.instance_id,
-            enable_auto_commit=False,
-            auto_offset_reset="none",
-            fetch_max_wait_ms=options.fetch_max_wait_ms,
-            max_poll_records=options.max_poll_records,
-            session_timeout_ms=options.session_timeout_ms,
-            heartbeat_interval_ms=options.heartbeat_ms,
-            request_timeout_ms=options.request_timeout_ms,
-            **arguments(self._bootstrap),
-        )
+        consumer = consumer_of(self._bootstrap, self._group, options)
         self._consumer = consumer
         try:
             async with asyncio.timeout(options.start_timeout_ms / 1000):
@@ -131,7 +122,7 @@ class GroupConsumer:
             await self._close(consumer)
             raise await unreachable(self._bootstrap, error, f"group {self._group}") from error
         # After the start, which otherwise would wait for the whole group: joining takes what others make it take.
-        consumer.subscribe(self._topics, listener=_Listener(self))
+        consumer.subscribe(self._topics, listener=Listener(self._revoked, self._assigned))
         self._tasks = [
             asyncio.create_task(self._guard(self._poll_loop(consumer)), name=f"poll-{self._group}"),
             asyncio.create_task(self._guard(self._commit_loop()), name=f"commit-{self._group}"),
@@ -148,6 +139,8 @@ class GroupConsumer:
     async def drain(self, timeout_ms: int) -> bool:
         """Hand out nothing more and wait until every claim is acknowledged. False after `timeout_ms`."""
         self._draining = True
+        if self._one_by_one is not None:
+            await self._one_by_one.end()
         if self.open_count:
             self._idle.clear()
             try:
@@ -166,7 +159,7 @@ class GroupConsumer:
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
             if tasks and self._ready.is_set():
-                await self._commit(consumer)
+                await self._commit(consumer, left_alive(self._lanes.values()))
             await self._close(consumer)
         if not self.failed.done():
             self.failed.cancel()
@@ -242,14 +235,13 @@ class GroupConsumer:
             batch = await self._fetched(consumer)
             # A batch that a rebalance overtook is dropped: settling in seeks every new partition anyway.
             if batch and self._ready.is_set() and not self._fresh:
-                for partition, records in batch.items():
-                    self._hand_out(self._lanes[partition], records)
+                await self._hand_out_all(batch)
 
     async def _fetched(self, consumer: AIOKafkaConsumer) -> Mapping[TopicPartition, list[ConsumerRecord]]:
         try:
             return await fetched(consumer, _POLL_MS)
         except OffsetOutOfRangeError as error:
-            await self._start_over(consumer, error.args[0])
+            await start_over(consumer, self._group, error.args[0])
             return {}
         except NoOffsetForPartitionError:
             # A fetch that began between a rebalance and our seek found no committed offset. Settling in seeks every
@@ -263,32 +255,37 @@ class GroupConsumer:
             await asyncio.sleep(_RETRY_S)
             return {}
 
-    def _hand_out(self, lane: Lane, records: list[ConsumerRecord]) -> None:
+    async def _hand_out_all(self, batch: Mapping[TopicPartition, list[ConsumerRecord]]) -> None:
+        epoch = self._epoch
+        for partition, records in batch.items():
+            lane = self._lanes[partition]
+            rest: Sequence[ConsumerRecord] = records
+            if records[0].offset < lane.alone_until and self._one_by_one is not None and not self._draining:
+                rest = await self._one_by_one.hand_out(lane, records)
+            if epoch != self._epoch:
+                # It was fetched before a rebalance.
+                return
+            self._hand_out(lane, rest)
+
+    async def _commit_noted(self, lanes: Collection[Lane]) -> bool:
+        return self._consumer is not None and await self._commit(self._consumer, lanes)
+
+    def _hand_out(self, lane: Lane, records: Sequence[ConsumerRecord]) -> None:
         floor, on_claim = lane.floor, self._on_claim
         if self._draining:
             return
         for record in records:
             floor.delivered(record.offset)
-            on_claim(Claim(delivered(record), lane))
+            on_claim(claim_of(record, lane))
         if floor.open_count + self._options.max_poll_records > self._options.max_open:
             self._pause(lane)
-
-    async def _start_over(self, consumer: AIOKafkaConsumer, gone: Mapping[TopicPartition, int]) -> None:
-        """Records were deleted before they were read: nothing can be done but to say so and go on."""
-        first = await consumer.beginning_offsets(list(gone))
-        for partition, wanted in gone.items():
-            _LOG.error(
-                "group %s: %s/%d: offsets %d to %d were deleted before they were read",
-                *(self._group, partition.topic, partition.partition, wanted, first[partition] - 1),
-            )
-            consumer.seek(partition, first[partition])
 
     async def _settle_in(self, consumer: AIOKafkaConsumer) -> None:
         """Take the partitions of the newest assignment: go on with kept ones, prepare for new ones."""
         epoch, fresh = self._epoch, set(self._fresh)
         try:
             async with asyncio.timeout(self._options.request_timeout_ms / 1000):
-                starts = await reading_begins(consumer, fresh)
+                begins = await reading_begins(consumer, fresh, self._one_by_one is not None)
         except _GONE as error:
             if epoch == self._epoch:
                 _LOG.warning("group %s: offsets cannot be read yet: %r", self._group, error)
@@ -296,24 +293,26 @@ class GroupConsumer:
             return
         if epoch != self._epoch:
             return
-        new = self._take(consumer, starts)
+        new = self._take(consumer, begins)
+        await self._commit(consumer, [lane for lane in self._lanes.values() if lane.note != Note()])
         if new:
             await self._on_assigned(new)
         if epoch == self._epoch:
             self._fresh.clear()
             self._on_settled()
 
-    def _take(self, consumer: AIOKafkaConsumer, starts: Mapping[TopicPartition, int]) -> Mapping[Partition, int]:
+    def _take(self, consumer: AIOKafkaConsumer, begins: Mapping[TopicPartition, Begin]) -> Mapping[Partition, int]:
         held, self._held_back = self._held_back, {}
         new: dict[Partition, int] = {}
         lanes: dict[TopicPartition, Lane] = {}
-        for partition, start in starts.items():
+        for partition, begin in begins.items():
             lane = held.get(partition)
-            if lane is None or start > lane.reached:
-                lane = Lane(self, partition, start)
-                new[partition.topic, partition.partition] = start
+            if lane is None or begin.offset > lane.reached:
+                lane = Lane(self, partition, begin.offset)
+                new[partition.topic, partition.partition] = begin.offset
             else:
                 del held[partition]
+            lane.take_over(begin.taken)
             lanes[partition] = lane
             consumer.seek(partition, lane.next_offset)
         self._lanes = lanes
@@ -334,6 +333,8 @@ class GroupConsumer:
     async def _revoked(self) -> None:
         self._ready.clear()
         self._epoch += 1
+        if self._one_by_one is not None:
+            await self._one_by_one.end()
         if self._lanes:
             try:
                 async with asyncio.timeout(self._options.revoke_wait_ms / 1000):
@@ -342,7 +343,7 @@ class GroupConsumer:
                 _LOG.info("group %s: not everything was finished before a rebalance", self._group)
             pass_by(self._options.crash, Point.DURING_REVOKE)
         if self._consumer is not None:
-            await self._commit(self._consumer)
+            await self._commit(self._consumer, left_alive(self._lanes.values()))
         # A second revocation before settling in finds no lanes and must not forget the first one's.
         self._held_back |= self._lanes
         self._lanes = {}
@@ -363,20 +364,25 @@ class GroupConsumer:
             if self._consumer is not None and self._ready.is_set():
                 await self._commit(self._consumer)
 
-    async def _commit(self, consumer: AIOKafkaConsumer) -> None:
+    async def _commit(self, consumer: AIOKafkaConsumer, noted: Collection[Lane] = ()) -> bool:
+        """Commit what moved, and what is `noted`. False when it did not happen."""
         try:
             async with asyncio.timeout(self._options.commit_timeout_ms / 1000), self._committing:
-                due = {part: lane.reached for part, lane in self._lanes.items() if lane.reached > lane.committed}
+                due = {
+                    part: lane.standing for part, lane in self._lanes.items() if lane.reached > lane.committed or lane in noted
+                }
                 if due:
                     pass_by(self._options.crash, Point.BEFORE_COMMIT)
                     await consumer.commit(due)
-                for partition, offset in due.items():
+                for partition, standing in due.items():
                     if partition in self._lanes:
-                        self._lanes[partition].committed = offset
+                        self._lanes[partition].committed = standing.offset
+                return True
         except (CommitFailedError, IllegalStateError) as error:
             _LOG.info("group %s: a rebalance overtook a commit; what was not committed comes again: %s", self._group, error)
         except _GONE as error:
             _LOG.warning("group %s: offsets could not be committed and will be again: %r", self._group, error)
+        return False
 
     async def _close(self, consumer: AIOKafkaConsumer) -> None:
         try:
@@ -384,16 +390,3 @@ class GroupConsumer:
                 await stop(consumer)
         except _GONE as error:
             _LOG.warning("group %s was not left cleanly: %r", self._group, error)
-
-
-class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
-    """Eager rebalancing: everything is revoked, then everything assigned."""
-
-    def __init__(self, member: GroupConsumer) -> None:
-        self._member = member
-
-    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        await self._member._revoked()
-
-    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        self._member._assigned(assigned)

@@ -33,9 +33,11 @@ from trivium.tier.memory import AttemptKey, AttemptMemory
 from trivium.tier.meter import Tap, now_ms, uncalled
 from trivium.tier.options import WorkerOptions
 from trivium.tier.paying import own_cost, refused
+from trivium.tier.reading import read, whose
 from trivium.tier.records import KAFKA, Writer
 from trivium.tier.redelivered import given_up
 from trivium.tier.slots import Slots, Ticket
+from trivium.tier.suspected import Suspected
 from trivium.v1 import journey_pb2
 
 __all__ = ["Worker", "WorkerOptions"]
@@ -72,6 +74,7 @@ class Worker:
         self._runners: list[asyncio.Task[None]] = []
         self._empty: asyncio.Future[None] | None = None
         self._finished: asyncio.Future[None] | None = None
+        self._suspected = Suspected(self._open, self._on_claim, self._hand_back, self._grant, self._emptied)
         self._parked: list[Job] | None = None  # What begins once it is known whose it is; None: it is known.
         self._consumer = GroupConsumer(
             options.bootstrap,
@@ -82,6 +85,7 @@ class Worker:
             on_assigned=self._recollect,
             on_revoke=self._finish_begun,
             on_settled=self._go_on,
+            careful=self._suspected,
         )
 
     async def __aenter__(self) -> Self:
@@ -119,6 +123,7 @@ class Worker:
         """Take nothing more, finish what was started within `drain_ms`, leave the group. What only waits is left to whoever
         gets its partition: a start that could not be called in time would look like a call."""
         await self._consumer.drain(0)
+        self._suspected.let_go()
         for job in [job for job in self._open.values() if not job.begun]:
             self._hand_back(job)
         if not await self._emptied(drain_ms):
@@ -155,6 +160,7 @@ class Worker:
     async def _finish_begun(self) -> None:
         """Partitions may go: begin nothing, and finish what was begun. Whoever gets them would have to call it again."""
         self._parked = self._parked or []
+        self._suspected.let_go()
         if any(job.begun for job in self._open.values()):
             self._finished = asyncio.get_running_loop().create_future()
             await self._finished
@@ -211,7 +217,7 @@ class Worker:
         record = claim.record
         _LOG.warning("%s/%d@%d is put aside: %s", record.topic, record.partition, record.offset, reason.message)
         self._caller.metrics.deadletter(reason.code.value)
-        self._outbox.put([[self._writer.dead_letter(record, reason, now_ms())]], claim.ack)
+        self._outbox.put([[self._writer.dead_letter(record, reason, now_ms(), whose(record))]], claim.ack)
 
     # --- starts ------------------------------------------------------------------------------------------------------
 
@@ -263,6 +269,8 @@ class Worker:
         self._caller.slots.ask(job.call)
 
     def _grant(self, job: Job) -> None:
+        if self._suspected.keeps(job):
+            return
         self._granted.append(job)
         while self._idle:
             waiting = self._idle.popleft()

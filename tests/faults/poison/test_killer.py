@@ -5,12 +5,12 @@ import signal
 from pathlib import Path
 
 from infra.part import Part, RunningPart
-from streams.suspects import DEAD_AFTER
 from tests.integration.router.conftest import World, world
 from trivium.core.outcome import TerminalKind
 from trivium.core.partition import home
 from trivium.core.request import Identity
 from trivium.kafka.record import Record
+from trivium.kafka.suspects import DEAD_AFTER
 from trivium.kafka.topics import REQUESTS
 
 __all__ = ["world"]
@@ -68,7 +68,7 @@ async def test_a_record_that_kills_three_times_goes_aside_and_its_neighbours_are
         assert deaths <= MOST_DEATHS, router.log.read_text()[-3_000:]
     letter = await world.letter()
     assert (letter.topic, letter.partition, letter.value) == (REQUESTS, here, KILLER)
-    assert "in hand when the router died" in letter.reason.message
+    assert "in hand when its process died" in letter.reason.message
     for identity in before + after:
         terminal = await world.terminal(identity)
         assert terminal.kind is TerminalKind.ANSWERED, terminal

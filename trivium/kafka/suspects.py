@@ -1,4 +1,4 @@
-"""Which record kills the router: what one process leaves for the next, in the metadata of the group's own commits.
+"""Which record kills whoever reads it (the router, a tier): what one process leaves for the next, in the metadata of the group's own commits.
 
 A process that dies cannot say on which record, and the next may run elsewhere. So the log keeps a note beside each
 partition's committed offset:
@@ -6,7 +6,7 @@ partition's committed offset:
     starts  how often the partition was taken over since anything that was there then was done with
     until   where it ended at the first of these
     at      the one record that is in hand, alone
-    out     records that were put aside as killers: the fold must not touch them either
+    out     records that were put aside as killers: a fold must not touch them either
 
 As long as all goes well nothing is written: a note is made when a partition is taken over with records waiting, and goes
 with the commit that has passed them. After SUSPECT_AFTER takeovers without that, its records are handed out one by one,
@@ -19,10 +19,10 @@ from typing import Final
 
 SUSPECT_AFTER: Final = 2
 DEAD_AFTER: Final = 3
-KILLED: Final = f"it was in hand when the router died, {DEAD_AFTER} times: nobody looks at its bytes any more"
+KILLED: Final = f"it was in hand when its process died, {DEAD_AFTER} times: nobody looks at its bytes any more"
 _MARK: Final = "trivium"
 _OUT_KEPT: Final = 50
-_NOBODY: Final = -1
+NOBODY: Final = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Note:
 
     starts: int = 0
     until: int = 0
-    at: int = _NOBODY
+    at: int = NOBODY
     out: tuple[int, ...] = ()
 
     def text(self, committed: int) -> str:
@@ -44,6 +44,10 @@ class Note:
         if self.out:
             parts.append("out=" + ",".join(map(str, self.out[-_OUT_KEPT:])))
         return " ".join((_MARK, *parts)) if parts else ""
+
+    def alive(self) -> "Note":
+        """What whoever lives to see the partition go leaves: its own takeover was no death, and nothing is in hand."""
+        return replace(self, starts=max(0, self.starts - 1), at=NOBODY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +73,7 @@ def read(text: str) -> Note:
     try:
         said = dict(part.split("=", 1) for part in parts)
         out = tuple(int(one) for one in said.get("out", "").split(",") if one)
-        return Note(int(said.get("starts", 0)), int(said.get("until", 0)), int(said.get("at", _NOBODY)), out)
+        return Note(int(said.get("starts", 0)), int(said.get("until", 0)), int(said.get("at", NOBODY)), out)
     except ValueError:
         return Note()
 
@@ -84,5 +88,5 @@ def take_over(text: str, committed: int, end: int) -> Taken:
         return Taken(Note(1, end, out=(*left.out, left.at)))
     if end <= committed:
         return Taken(Note(out=left.out))
-    note = replace(left, starts=left.starts + 1, until=max(left.until, end), at=_NOBODY)
+    note = replace(left, starts=left.starts + 1, until=max(left.until, end), at=NOBODY)
     return Taken(note, note.until if left.starts >= SUSPECT_AFTER else 0)
