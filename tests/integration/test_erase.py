@@ -1,26 +1,34 @@
 """`trivium erase`: one person's data is found in every topic by identity, and what can be removed is."""
 
 import asyncio
+import contextlib
 import json
 import time
 from collections.abc import Iterator
 
 import pytest
+from google.protobuf.message import DecodeError
 
 from infra.broker import EmbeddedBroker
 from trivium.cache.lookup import shipped_verifier
 from trivium.cache.view import CacheOptions, CacheView
 from trivium.cli.app import main
+from trivium.cli.log import everything, ledger_records
+from trivium.codec.budgets import account_to
+from trivium.core.budget import AccountRecord
 from trivium.core.policy import Tier
 from trivium.core.subject import mark
 from trivium.embed.static import StaticEmbedder
 from trivium.kafka.producer import Producer
 from trivium.kafka.record import Record
 from trivium.kafka.topics import (
+    ALERTS,
+    BUDGET,
     CACHE,
     DAY_MS,
     DEADLETTER,
     DOCUMENTS,
+    FEEDBACK,
     LEDGER,
     OUTCOMES,
     REQUESTS,
@@ -30,6 +38,8 @@ from trivium.kafka.topics import (
     attempts,
     work,
 )
+from trivium.ledger.facts import identity_hash
+from trivium.settings import KafkaSettings
 from trivium.v1 import journey_pb2, outcome_pb2, records_pb2, request_pb2
 
 REPLIES = ["trivium.replies.globex", "trivium.replies.globex-batch"]
@@ -79,6 +89,12 @@ def extras() -> list[Record]:
                (("content-type", b"application/cloudevents+json"),)),
         Record(DEADLETTER, b"x", letter.SerializeToString()),
         Record(LEDGER, b"acme", bill.SerializeToString()),
+        # What was said of an answer, by whoever said it; and a budget for each end user.
+        Record(FEEDBACK, b"acme/1", records_pb2.FeedbackRecord(identity=request_pb2.Identity(tenant="acme", id="1"), corrected_text="so").SerializeToString()),
+        Record(FEEDBACK, b"acme/77", records_pb2.FeedbackRecord(identity=request_pb2.Identity(tenant="acme", id="77"), outcome="resolved",
+               source=f"user-of-{PERSON}").SerializeToString()),
+        Record(BUDGET, b"h|each/user|2026-11", account_to(AccountRecord("h", f"each/user-of-{PERSON}", "2026-11", 1, 1, 0, 1)).SerializeToString(), (), 0),
+        Record(ALERTS, b"each/user|2026-11", records_pb2.BudgetAlert(budget=f"each/user-of-{PERSON}", period="2026-11").SerializeToString()),
         Record(DOCUMENTS, f"acme/docs/customers/{PERSON}/file.md".encode(), document.SerializeToString()),
     ]
 
@@ -116,21 +132,22 @@ def counts(rows: dict[str, dict[str, object]]) -> dict[str, object]:
 def test_one_persons_data_is_found_wherever_it_is(kafka: str, capsys: pytest.CaptureFixture[str]) -> None:
     rows = erased(capsys, "--kafka", kafka, "--subject", PERSON, "--end-user", f"user-of-{PERSON}", "--documents", f"docs/customers/{PERSON}/")
     assert counts(rows) == {REQUESTS: 5, WORK: 2, attempts(Tier.FINETUNED): 2, OUTCOMES: 2, LEDGER: 3, CACHE: 2,
-                            RESPONSES: 2, DEADLETTER: 1, DOCUMENTS: 1}  # fmt: skip
+                            RESPONSES: 2, DEADLETTER: 1, DOCUMENTS: 1, FEEDBACK: 2, BUDGET: 1, ALERTS: 1}  # fmt: skip
     assert rows[""]["requests"] == 5, "1, 2, json-1, event-1, and the one that is only in the dead letter"
     assert rows[""]["applied"] is False
     assert days_left(rows[REQUESTS]) == 8, "seven, and the segment that it is in"
+    assert (days_left(rows[FEEDBACK]), days_left(rows[BUDGET])) == (31, 34)
     assert (rows[CACHE]["gone_by_ms"], rows[DOCUMENTS]["gone_by_ms"]) == (0, 0), "nothing was removed"
 
 
 def test_what_can_be_removed_is_and_other_peoples_stays(kafka: str, capsys: pytest.CaptureFixture[str]) -> None:
+    under_way = journey("4", PERSON)[5]
     assert counts(erased(capsys, "--kafka", kafka, "--subject", PERSON))[CACHE] == 2
     rows = erased(capsys, "--kafka", kafka, "--subject", PERSON, "--apply")
     assert (rows[CACHE]["records"], days_left(rows[CACHE])) == (2, 2)
     assert counts(erased(capsys, "--kafka", kafka, "--subject", PERSON))[CACHE] == 0
     assert counts(erased(capsys, "--kafka", kafka, "--subject", OTHER))[CACHE] == 1
-    late = journey("4", PERSON)[5]
-    asyncio.run(published(kafka, [late]))
+    asyncio.run(published(kafka, [under_way]))
     assert asyncio.run(held(kafka)) == 1, "an answer that was under way when the order was written is not served either"
 
 
@@ -139,6 +156,33 @@ async def held(bootstrap: str) -> int:
     async with CacheView(CacheOptions(bootstrap), StaticEmbedder.load(), shipped_verifier()) as view:
         assert await view.wait_caught_up(10_000)
         return view.entries
+
+
+def test_the_ledgers_store_is_told_to_forget(kafka: str, capsys: pytest.CaptureFixture[str]) -> None:
+    who = ("--kafka", kafka, "--subject", PERSON, "--end-user", f"user-of-{PERSON}")
+    assert erased(capsys, *who)[""]["ledger_store"] == {"identities": 5, "ordered": False}
+    assert asyncio.run(orders(kafka)) == []
+    assert erased(capsys, *who, "--apply")[""]["ledger_store"] == {"identities": 5, "ordered": True}
+    (order,) = asyncio.run(orders(kafka))
+    assert (order.tenant, order.end_user_mark) == ("acme", mark("acme", f"user-of-{PERSON}"))
+    assert identity_hash(request_pb2.Identity(tenant="acme", id="1")) in order.identities
+    assert identity_hash(request_pb2.Identity(tenant="acme", id="3")) not in order.identities
+    assert PERSON.encode() not in order.SerializeToString(), "the order itself names nobody"
+    # It is no request: who sums up the topic passes it by.
+    assert "erasure" not in {record.role for record in asyncio.run(ledger_of(kafka))}
+
+
+async def orders(bootstrap: str) -> list[records_pb2.Erasure]:
+    entries = [records_pb2.LedgerRecord.FromString(r.value or b"") async for r in everything(KafkaSettings(bootstrap=bootstrap), LEDGER) if r.key == b"acme"]
+    return [entry.erasure for entry in entries if entry.role == "erasure"]
+
+
+async def ledger_of(bootstrap: str) -> list[records_pb2.LedgerRecord]:
+    entries = []
+    with contextlib.suppress(DecodeError):
+        async for entry in ledger_records(KafkaSettings(bootstrap=bootstrap)):
+            entries.append(entry)
+    return entries
 
 
 def test_a_whole_corpus_is_not_one_persons(capsys: pytest.CaptureFixture[str]) -> None:

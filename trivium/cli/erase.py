@@ -10,7 +10,7 @@ from typing import Any
 import click
 import grpc
 
-from trivium.cli.erasure import Found, Person, Search, forget_cached
+from trivium.cli.erasure import Found, Person, Search, forget_cached, forget_in_the_ledger
 from trivium.cli.screen import console, json_option, kafka_option, print_json, print_table, run, settings
 from trivium.core.errors import Unreachable
 from trivium.kafka.security import secured
@@ -48,7 +48,7 @@ class Row:
 @json_option
 def erase(subject: str, end_user: str, documents: str, apply: bool, tenant: str | None, policy_path: Path | None,
           retrieval: str | None, kafka: str | None, as_json: bool) -> None:  # fmt: skip
-    """Find one person's data in every topic; with --apply remove cached answers and documents.
+    """Find one person's data in every topic; with --apply remove cached answers and documents, and blank the ledger's store.
 
     Kafka removes no single record of a topic that is not compacted: what is there goes by retention, and the last date
     is shown. docs/operations.md says what is beyond this command: traces, backups, replies that products have read."""
@@ -63,11 +63,14 @@ def erase(subject: str, end_user: str, documents: str, apply: bool, tenant: str 
     rows = run(_erase(at, search, topics, address, apply))
     if as_json:
         print_json({"tenant": person.tenant, "subject": subject, "applied": apply, "requests": search.requests,
+                    "ledger_store": {"identities": len(search.hashes), "ordered": apply},
                     "topics": [{"topic": r.topic, "records": r.records, "becomes": r.becomes, "gone_by_ms": r.gone_by_ms} for r in rows]})  # fmt: skip
         return
     print_table(f"{subject} of {person.tenant}: {search.requests} requests known by their identity",
                 ["topic", "records", "gone by", "what becomes of them"],
                 [(r.topic, r.records, _date(r.gone_by_ms), r.becomes) for r in rows])  # fmt: skip
+    who = f"{len(search.hashes):,} identities" + (f" and what {end_user} asked besides" if end_user else "")
+    click.echo(f"The ledger's store: {who} {'are' if apply else 'would be'} blanked as soon as it reads the order; what they cost stays.")
     if not apply:
         click.echo("Nothing was removed: add --apply.")
 
@@ -77,6 +80,7 @@ async def _erase(kafka: KafkaSettings, search: Search, topics: Mapping[str, Topi
     found = await search.through(kafka, topics, lambda name: say.print(f"reading {name}", style="dim"))
     forgotten_ms = int(time.time() * 1000) if apply else 0
     if apply:
+        await forget_in_the_ledger(kafka, search, forgotten_ms)
         for one in found:
             if one.topic == CACHE:
                 await forget_cached(kafka, search.person, one, forgotten_ms)

@@ -13,16 +13,21 @@ from google.protobuf.message import DecodeError
 
 from trivium.cli.log import everything
 from trivium.codec import content_type_of, decode_request, open_event
+from trivium.codec.budgets import budget_record_from
+from trivium.core.budget import AccountRecord, values_of
 from trivium.core.errors import BadRequest
 from trivium.core.policy import Tier
 from trivium.core.subject import mark
 from trivium.kafka.producer import Producer
 from trivium.kafka.record import Delivered, Record
 from trivium.kafka.topics import (
+    ALERTS,
+    BUDGET,
     CACHE,
     DAY_MS,
     DEADLETTER,
     DOCUMENTS,
+    FEEDBACK,
     HEADER_SCHEMA,
     LEDGER,
     OUTCOMES,
@@ -32,12 +37,16 @@ from trivium.kafka.topics import (
     attempts,
     lanes,
 )
+from trivium.ledger.facts import identity_hash
 from trivium.settings import KafkaSettings
 from trivium.v1 import journey_pb2, records_pb2, request_pb2
 
 SEGMENT_MS: Final = 7 * DAY_MS
 """Kafka's own segment.ms: a segment of the log is removed as a whole, when its last record is old enough."""
 _CACHE_ENTRY: Final = ((HEADER_SCHEMA, b"trivium.v1.CacheEntry"),)
+_LEDGER_RECORD: Final = ((HEADER_SCHEMA, b"trivium.v1.LedgerRecord"),)
+_IN_AN_ORDER: Final = 10_000
+"""Identities: 160 KB of hashes."""
 _TIMEOUT_MS: Final = 10_000
 
 Progress = Callable[[str], None]
@@ -73,7 +82,7 @@ class Found:
         """When the broker has removed the last of it, if the topic is as designed. `forgotten_ms`: when the newer records
         were written that a compacted topic keeps instead; 0: they are not, and it stays."""
         segment_ms = topic.segment_ms or SEGMENT_MS
-        if topic.keep is Keep.DELETE:
+        if topic.keep is Keep.DELETE or topic.name == BUDGET:
             return self.newest_ms + topic.retention_ms + segment_ms
         return forgotten_ms + topic.compact_within_ms + segment_ms if forgotten_ms and topic.compact_within_ms else 0
 
@@ -85,10 +94,15 @@ class Search:
         self.person = person
         self._mark = mark(person.tenant, person.subject)
         self._identities: set[bytes] = set()
+        self.hashes: set[bytes] = set()
+        """Of their identities, as the ledger's store has them."""
         self._is: Mapping[str, Callable[[Delivered], bool]] = {
             REQUESTS: self._request,
             OUTCOMES: self._outcome,
             LEDGER: self._ledger,
+            FEEDBACK: self._feedback,
+            BUDGET: self._budget,
+            ALERTS: self._alert,
             CACHE: self._entry,
             DOCUMENTS: self._document,
             DEADLETTER: self._letter,
@@ -143,6 +157,7 @@ class Search:
         ours = request.subject == person.subject or bool(person.end_user and request.end_user == person.end_user)
         if ours:
             self._identities.add(f"{request.tenant}/{request.id}".encode())
+            self.hashes.add(identity_hash(request_pb2.Identity(tenant=request.tenant, id=request.id, replay=request.replay)))
         return ours
 
     def _known(self, tenant: str, request_id: str) -> bool:
@@ -178,8 +193,25 @@ class Search:
     def _reply(self, record: Delivered) -> bool:
         return record.key in self._identities
 
+    def _feedback(self, record: Delivered) -> bool:
+        opinion = records_pb2.FeedbackRecord.FromString(record.value or b"")
+        return record.key in self._identities or self._who(opinion.identity.tenant, opinion.source)
+
+    def _budget(self, record: Delivered) -> bool:
+        found = budget_record_from(record.value)
+        return isinstance(found, AccountRecord) and self._budgeted(found.budget)
+
+    def _alert(self, record: Delivered) -> bool:
+        return self._budgeted(records_pb2.BudgetAlert.FromString(record.value or b"").budget)
+
+    def _budgeted(self, budget: str) -> bool:
+        """Whether it is a budget of this end user; its name says no tenant when its rule does."""
+        return bool(self.person.end_user) and values_of(budget)[-1:] == (self.person.end_user,)
+
     def _ledger(self, record: Delivered) -> bool:
         entry = records_pb2.LedgerRecord.FromString(record.value or b"")
+        if entry.role == "erasure":
+            return False
         identity = entry.terminal.identity if entry.role == "terminal" else entry.stray.identity
         noted = (entry.terminal.cache.made_for,) if entry.terminal.HasField("cache") else ()
         return self._who(identity.tenant, entry.end_user) or any(self._identity(one) for one in (identity, *noted))
@@ -216,3 +248,17 @@ async def forget_cached(kafka: KafkaSettings, person: Person, found: Found, now_
             await producer.publish(Record(CACHE, key, value, _CACHE_ENTRY, partition), _TIMEOUT_MS)
         for key, partition in found.keys.items():
             await producer.publish(Record(CACHE, key, None, _CACHE_ENTRY, partition), _TIMEOUT_MS)
+
+
+async def forget_in_the_ledger(kafka: KafkaSettings, search: Search, now_ms: int) -> None:
+    """Orders to the ledger's store: their identities, and the mark of the end user. Hashes: the order itself names nobody."""
+    person, hashes = search.person, sorted(search.hashes)
+    who = mark(person.tenant, person.end_user)
+    if not (who or hashes):
+        return
+    async with Producer(kafka.bootstrap) as producer:
+        for start in range(0, max(1, len(hashes)), _IN_AN_ORDER):
+            chosen = hashes[start : start + _IN_AN_ORDER]
+            order = records_pb2.Erasure(tenant=person.tenant, end_user_mark=who, identities=chosen, before_ms=now_ms)
+            value = records_pb2.LedgerRecord(role="erasure", erasure=order, at_ms=now_ms).SerializeToString()
+            await producer.publish(Record(LEDGER, person.tenant.encode(), value, _LEDGER_RECORD), _TIMEOUT_MS)

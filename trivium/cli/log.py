@@ -27,9 +27,11 @@ async def everything(kafka: KafkaSettings, topic: str, since_ms: int = 0) -> Asy
 
 
 async def ledger_records(kafka: KafkaSettings, since_ms: int = 0) -> AsyncIterator[records_pb2.LedgerRecord]:
-    """The ledger. A record that cannot be read is a bug of a writer: it raises."""
+    """What the ledger says of requests: terminals and strays. A record that cannot be read is a bug of a writer: it raises."""
     async for record in everything(kafka, LEDGER, since_ms):
-        yield records_pb2.LedgerRecord.FromString(record.value or b"")
+        entry = records_pb2.LedgerRecord.FromString(record.value or b"")
+        if entry.role != "erasure":
+            yield entry
 
 
 async def find_terminal(
