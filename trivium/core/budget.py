@@ -1,8 +1,8 @@
 """Which budgets a request comes under, and the records that say who has what of one (docs/decisions/0019)."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import Final
 from urllib.parse import quote, unquote
 
@@ -14,7 +14,10 @@ Key = tuple[str, str]
 
 DAY_MS: Final = 86_400_000
 _LAST_MS: Final = 253_402_300_799_000
-"""The year 9999 ends: what a calendar knows."""
+"""The year 9999 ends."""
+_MARCH_0: Final = 719_468
+"""Days from 1 March of the year 0 to 1 January 1970."""
+_PERIOD: Final = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])(-[0-9]{2})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +101,35 @@ def values_of(budget: str) -> tuple[str, ...]:
 
 def period_of(period: Period, at_ms: int) -> str:
     """The day or month of an instant by UTC."""
-    day = datetime.fromtimestamp(min(max(0, at_ms), _LAST_MS) // 1000, UTC)
-    return f"{day:%Y-%m-%d}" if period is Period.DAY else f"{day:%Y-%m}"
+    year, month, day = _date(min(max(0, at_ms), _LAST_MS) // DAY_MS)
+    return f"{year:04}-{month:02}-{day:02}" if period is Period.DAY else f"{year:04}-{month:02}"
 
 
 def period_end_ms(period: str) -> int:
     """When it is over, epoch ms. ValueError when it is neither a month nor a day."""
-    begins, days = (period, 1) if len(period) > 7 else (f"{period}-01", 32)
-    end = datetime.strptime(begins, "%Y-%m-%d").replace(tzinfo=UTC) + timedelta(days=days)
-    if len(period) <= 7:
-        end = end.replace(day=1)
-    return int(end.timestamp()) * 1000
+    if _PERIOD.fullmatch(period) is None:
+        raise ValueError(f"{period!r} is neither a month (2026-11) nor a day (2026-11-21)")
+    year, month, *day = map(int, period.split("-"))
+    if day:
+        days = _days(year, month, day[0])
+        if _date(days) != (year, month, day[0]):
+            raise ValueError(f"there is no day {period}")
+        return (days + 1) * DAY_MS
+    return _days(year + month // 12, month % 12 + 1, 1) * DAY_MS
+
+
+def _days(year: int, month: int, day: int) -> int:
+    """Days since 1970-01-01. A year begins in March here, so that the leap day is its last."""
+    year, month = (year, month - 3) if month > 2 else (year - 1, month + 9)
+    return 365 * year + year // 4 - year // 100 + year // 400 + (153 * month + 2) // 5 + day - 1 - _MARCH_0
+
+
+def _date(days: int) -> tuple[int, int, int]:
+    """Year, month, day of so many days since 1970-01-01: what `_days` makes of them, backwards."""
+    left = days + _MARCH_0
+    year = (10_000 * left + 14_780) // 3_652_425
+    while (rest := left - (365 * year + year // 4 - year // 100 + year // 400)) < 0:
+        year -= 1
+    month = (5 * rest + 2) // 153
+    day = rest - (153 * month + 2) // 5 + 1
+    return (year + month // 10, (month + 2) % 12 + 1, day)

@@ -25,7 +25,7 @@ CALL_TOKENS: Final = 512
 PREAMBLE_TOKENS: Final = 2_048
 """Once when there are tools, once when there is a grammar."""
 JSON_GROWS: Final = 3
-"""JSON is written anew on its way: indented, or with letters that are not ASCII as \\uXXXX."""
+"""JSON is written anew on its way: indented, or with letters that are not ASCII by their numbers."""
 SEARCH_ROUNDS: Final = 2
 """How often a fine-tuned model may ask for searches before it must answer."""
 SEARCHES_A_ROUND: Final = 4
