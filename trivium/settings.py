@@ -139,6 +139,20 @@ class CloudSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class BatchSettings:
+    """services/batch"""
+
+    tier: str = setting("BATCH_TIER", "cloud", "whose patient work: cloud (Anthropic Message Batches) or finetuned (kept until off-peak hours)")
+    window_ms: int = setting("BATCH_WINDOW_MS", 30_000, "how long the first request of a batch waits for others")
+    requests: int = setting("BATCH_REQUESTS", 10_000, "requests in one batch at most; the vendor takes 100,000")
+    bytes: int = setting("BATCH_BYTES", 64_000_000, "bytes in one batch at most; the vendor takes 256 MB")
+    poll_ms: int = setting("BATCH_POLL_MS", 5_000, "first pause between two looks at a batch; doubled each time")
+    poll_most_ms: int = setting("BATCH_POLL_MOST_MS", 120_000, "longest pause between two looks at a batch")
+    unsure_ms: int = setting("BATCH_UNSURE_MS", 60_000, "after a crash: how long a batch that may have been submitted is looked for before it is submitted again")
+    held_bytes: int = setting("BATCH_HELD_BYTES", 512_000_000, "patient work that one process holds; what is more is called normally")
+
+
+@dataclass(frozen=True, slots=True)
 class LedgerSettings:
     """services/ledger"""
 
@@ -146,6 +160,14 @@ class LedgerSettings:
     database: str = setting("LEDGER_DB", "./ledger.db", "database of the ledger: a file name (SQLite), or postgresql://user@host/name", secret=True)
     password_file: str = setting("LEDGER_DB_PASSWORD_FILE", "", "a file that holds the password of this database")
     batch: int = setting("LEDGER_BATCH", 5_000, "records in one transaction at most")
+
+
+@dataclass(frozen=True, slots=True)
+class AlertSettings:
+    """Who is told of budgets, by services/budget."""
+
+    webhook: str = setting("ALERT_WEBHOOK", "", "URL that alerts of budgets are posted to as JSON; empty: the log and trivium.alerts alone", secret=True)
+    webhook_header: str = setting("ALERT_WEBHOOK_HEADER", "", "a header that goes with them: Authorization: Bearer abc", secret=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +182,7 @@ class ToolSettings:
 
 ALL: tuple[type, ...] = (
     KafkaSettings, ProcessSettings, TlsSettings, KeySettings, RouterSettings, GatewaySettings, TierSettings,
-    FinetunedSettings, RetrievalSettings, CloudSettings, LedgerSettings, ToolSettings,
+    FinetunedSettings, RetrievalSettings, CloudSettings, BatchSettings, LedgerSettings, AlertSettings, ToolSettings,
 )  # fmt: skip
 
 

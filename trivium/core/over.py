@@ -4,6 +4,8 @@ The tier that was asked reserves and says no (docs/decisions/0019); nothing was 
 and the same target is not asked again.
 """
 
+from typing import Final
+
 from trivium.core.budget import period_end_ms, period_of
 from trivium.core.explain import plain_dollars
 from trivium.core.forbid import Case
@@ -11,7 +13,9 @@ from trivium.core.outcome import Attempt, Fault, FaultKind, Reason, ReasonCode
 from trivium.core.policy import Budget, Leg, Over, Period, Policy
 from trivium.core.price import worst_case
 from trivium.core.slip import Journey
-from trivium.core.trail import Trail
+from trivium.core.trail import Trail, clip
+
+SAID_BYTES: Final = 300
 
 
 def budget_of(policy: Policy, key: str) -> Budget | None:
@@ -40,14 +44,14 @@ def cheaper(journey: Journey, case: Case, trail: Trail) -> tuple[Leg, ...]:
 def refusal(attempt: Attempt, fault: Fault, policy: Policy, barred: str, now_ms: int) -> Reason:
     """Names the budget, its limit and when it begins anew. `barred`: why what is cheaper was not asked either."""
     budget = budget_of(policy, fault.budget)
-    if budget is None:
-        said = f"the budget {fault.budget or 'of the mesh'} has too little left for {attempt.target}"
-        hint = "ask who keeps the budget for more, or again when it begins anew"
-    else:
+    name = fault.budget or "of the mesh"
+    said = clip(fault.message, SAID_BYTES) or f"the budget {name} has too little left"
+    hint = f"who keeps the budget {name} may raise it"
+    if budget is not None:
         limit = f"{plain_dollars(budget.limit_micro_dollars)} a {budget.period.value}"
-        said = f"the budget {fault.budget} ({limit}) has too little left for {attempt.target}"
-        hint = f"it begins anew at {anew(budget.period, now_ms)}; ask for a shorter answer, or for a larger budget"
-    return Reason(ReasonCode.OVER_BUDGET, said + (f"; not tried: {barred}" if barred else ""), hint=hint)
+        hint = f"the budget {name} is {limit} and begins anew at {anew(budget.period, now_ms)}; a shorter answer needs less of it"
+    message = f"{attempt.target} was not called: {said}" + (f"; not tried: {barred}" if barred else "")
+    return Reason(ReasonCode.OVER_BUDGET, message, hint=hint)
 
 
 def anew(period: Period, now_ms: int) -> str:

@@ -146,5 +146,6 @@ def all_topics(reply_topics: Iterable[str], partitions: int = PARTITIONS) -> tup
         # One partition: its order decides who is granted what (docs/decisions/0019). A month and its last accounts; what is
         # younger than an hour is never compacted, so that every grant that may still be in use is folded exactly.
         Topic(BUDGET, 1, Keep.COMPACT_DELETE, 33 * DAY_MS, DAY_MS, HOUR_MS, 2 * DAY_MS),
-        kept(ALERTS, 30),
+        # They are the memory of what was told, for the whole of a month.
+        kept(ALERTS, 35),
     )
