@@ -17,6 +17,7 @@ from typing import Final, Self
 
 from infra.part import Part, PartFailed, RunningPart
 from trivium.kafka import frozen
+from trivium.core.policy import Tier
 from trivium.policy import load
 
 POLICY: Final = Path("examples/support/policy.yaml")
@@ -135,8 +136,18 @@ class LocalMesh:
         }  # fmt: skip
         if self.options.ledger:
             modules["ledger"] = "services.ledger"
-        environ, own = self.environ(), self.options.part_environ
+        environ, own = self.environ(), dict(self.options.part_environ)
+        for tier in self._patient():
+            name = f"batch-{tier.value}"
+            modules[name] = "services.batch"
+            own[name] = {"TRIVIUM_BATCH_TIER": tier.value, **own.get(name, {})}
         return [Part(name, module, (), {**environ, **own.get(name, {})}) for name, module in modules.items()]
+
+    def _patient(self) -> list[Tier]:
+        """The tiers that have work which may wait, each a process more."""
+        patience = load(self.options.policy).patience
+        tiers = set() if patience is None else {target.tier for target in patience.targets.values()}
+        return [tier for tier in Tier if tier in tiers]
 
     def environ(self) -> dict[str, str]:
         """The TRIVIUM_ variables that point a process at this mesh."""
@@ -197,7 +208,8 @@ class LocalMesh:
             self._watch.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._watch
-        for group in (("gateway",), ("router",), ("finetuned", "cloud", "retrieval"), ("ledger",), ("standins", "broker")):
+        batches = ("batch-cloud", "batch-finetuned")
+        for group in (("gateway",), ("router",), batches, ("finetuned", "cloud", "retrieval"), ("ledger",), ("standins", "broker")):
             await asyncio.gather(*(self.parts[name].stop() for name in group if name in self.parts))
 
     def check(self) -> None:

@@ -13,9 +13,9 @@ from typing import Final
 from google.protobuf.message import DecodeError
 
 from streams.memory import Memory
-from trivium.codec import identity_from
 from trivium.core.partition import home
 from trivium.core.policy import Policy
+from trivium.core.request import Identity
 from trivium.kafka.reader import ReaderOptions, end_offsets, read_tail
 from trivium.kafka.topics import DAY_MS, PATIENT, Lane, work
 from trivium.v1 import journey_pb2
@@ -62,7 +62,7 @@ def _remembered(value: bytes, memories: Mapping[int, Memory], partitions: int) -
         sent = journey_pb2.Work.FromString(value)
     except DecodeError:
         return False
-    identity = identity_from(sent.request.identity)
+    identity = Identity(sent.request.tenant, sent.request.id, sent.request.replay)
     memory = memories.get(home(identity.key, partitions))
     # What came for a batch after it was pulled back is money, and no longer an attempt that is open.
     if memory is None or memory.known(identity) or not sent.wait.until_ms:

@@ -1,8 +1,8 @@
 """What the kernel asks of the world: small protocols, implemented by adapters and by fakes in tests."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,40 @@ class Generator(Protocol):
     """A tier's one function. Returns an outcome for every work; raises only CancelledError."""
 
     async def answer(self, work: Work, emit: Emit = emit_nothing) -> Outcome: ...
+
+
+@dataclass(frozen=True, slots=True)
+class VendorBatch:
+    """A batch as its vendor tells of it. Instants are epoch ms of the vendor's clock."""
+
+    id: str
+    ended: bool
+    created_ms: int
+    requests: int
+
+
+class BatchVendor(Protocol):
+    """Takes many requests at once, for less money and an answer later. Raises the errors of trivium/core/errors.py: BatchRefused
+    when nothing was taken, BatchUnsure when nobody knows, BatchGone when a batch is not there (any more)."""
+
+    def parameters(self, work: Work) -> Mapping[str, Any]:
+        """What one request is submitted as. Raises VendorFault when it cannot be."""
+
+    async def submit(self, requests: Sequence[tuple[str, Mapping[str, Any]]]) -> VendorBatch:
+        """(name, parameters) of each; names are unique, at most 64 of [a-zA-Z0-9_-]."""
+
+    async def find(self, name: str) -> VendorBatch: ...
+
+    async def recent(self, since_ms: int) -> Sequence[VendorBatch]:
+        """Every batch of this account that was made since then, by whomever."""
+
+    def results(
+        self, name: str, work_of: Callable[[str], Work | None], begun_ms: int
+    ) -> AsyncIterator[tuple[str, Outcome | None]]:
+        """Of a batch that has ended: the name of each request, and its outcome; None when `work_of` does not know the name."""
+
+    async def cancel(self, name: str) -> None:
+        """What has not been worked off is not; what has been is billed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import pytest
 
 from infra.standins.claude import ClaudeStandin
 from infra.standins.mind import Mind
-from services.cloud import conversation
+from trivium.claude import conversation
 from trivium.claude.api import Claude
 from trivium.core.errors import VendorFault
 from trivium.core.outcome import Answer, Fault, FaultKind, Finish

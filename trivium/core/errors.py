@@ -55,3 +55,20 @@ class VendorFault(TriviumError):
 
 class Unreachable(TriviumError):
     """A server that must be there is not; the message is one sentence for an operator."""
+
+
+class BatchRefused(TriviumError):
+    """Nothing of a batch was taken. `again`: the same batch may be taken later."""
+
+    def __init__(self, fault: Fault, again: bool) -> None:
+        super().__init__(f"{fault.kind.value}: {fault.message}")
+        self.fault = fault
+        self.again = again
+
+
+class BatchUnsure(TriviumError):
+    """Nobody knows whether a batch was taken."""
+
+
+class BatchGone(TriviumError):
+    """A batch is not there, or no longer."""

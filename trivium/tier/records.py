@@ -10,7 +10,7 @@ from trivium.core.murmur2 import partition_of
 from trivium.core.outcome import Fault, Outcome, Reason
 from trivium.core.partition import home
 from trivium.core.policy import Tier
-from trivium.core.price import split
+from trivium.core.price import cost, split
 from trivium.core.request import Identity
 from trivium.core.slip import Work
 from trivium.kafka import topics
@@ -85,6 +85,7 @@ class Writer:
             reserved_micro_dollars=reserved.worst,
             holder=reserved.holder,
             budgets=reserved.budgets,
+            batch=work.wait is not None,
         )
         return self._attempt(request.identity, message, partition, trace)
 
@@ -123,6 +124,8 @@ class Writer:
             begun_ms=begun_ms,
             part_of=work.part_of,
             model=work.target.model,
+            batch=work.wait is not None,
+            saved_micro_dollars=saved(work, outcome),
             costs=records_pb2.CostSplit(
                 input=costs.input,
                 context=costs.context,
@@ -165,6 +168,13 @@ class Writer:
     ) -> Record:
         topic = topics.attempts(self.tier)
         return Record(topic, identity.key.encode(), message.SerializeToString(), trace + _ATTEMPT, partition)
+
+
+def saved(work: Work, outcome: Outcome) -> int:
+    """What a normal call of the same tokens costs more than it did as batch work, micro-dollars."""
+    if work.wait is None or not outcome.cost_micro_dollars:
+        return 0
+    return cost(work.wait.full, outcome.usage) - outcome.cost_micro_dollars
 
 
 def trace_of(headers: Iterable[tuple[str, bytes]]) -> Headers:
