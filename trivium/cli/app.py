@@ -13,6 +13,7 @@ GROUP = "trivium.commands"
 OWN = {
     "ask": "ask:ask",
     "breakeven": "breakeven:breakeven",
+    "budget": "budget:budget",
     "cache": "cache:cache",
     "deadletter": "deadletter:deadletter",
     "erase": "erase:erase",
