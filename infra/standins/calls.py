@@ -34,6 +34,8 @@ class Entry:
     prompt_tokens: int = 0
     output_tokens: int = 0
     took_ms: float = 0.0
+    half_price: bool = False
+    """It was a request of a message batch."""
 
 
 @dataclass(slots=True)

@@ -41,6 +41,7 @@ FAILURES: Final[dict[str, tuple[int, ErrorType, str]]] = {
     "unauthorized": (401, "authentication_error", "invalid x-api-key"),
 }
 MODELS: Final = ("claude-haiku-5-5", "claude-sonnet-5-5", "claude-opus-5-5")
+MOST_LISTED: Final = 1_000
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -62,7 +63,8 @@ class ClaudeStandin(Standin):
         super().__init__(port, host, call_log, pace)
         self.mind = mind or Mind.train()
         self._prefixes = Prefixes(self.mind.language.count, cache_least_tokens)
-        self._batches = Batches(self._batched, batch_delay_ms)
+        self.faults.batch["delay_ms"] = batch_delay_ms
+        self._batches = Batches(self._batched, self.faults)
 
     def routes(self) -> Sequence[web.RouteDef]:
         batches = "/v1/messages/batches"
@@ -95,9 +97,7 @@ class ClaudeStandin(Standin):
         content = refusal() if served.kind == "refuse" else compose(self.mind, asked)
         message = self._message(asked, content)
         usage = message["usage"]
-        served.entry.prompt_tokens = sum(
-            usage[f"{kind}input_tokens"] for kind in ("", "cache_creation_", "cache_read_")
-        )
+        served.entry.prompt_tokens = _prompt_tokens(usage)
         served.entry.output_tokens = content.output_tokens
         if asked.stream:
             first, groups, last = events_of(message, content)
@@ -127,6 +127,8 @@ class ClaudeStandin(Standin):
             self.calls.end(entry, refused.status, 0.0)
             return {"type": "errored", "error": error_shape(refused.kind, str(refused))}
         message["usage"]["service_tier"] = "batch"
+        entry.half_price = True
+        entry.prompt_tokens = _prompt_tokens(message["usage"])
         entry.output_tokens = message["usage"]["output_tokens"]
         self.calls.end(entry, 200, 0.0)
         return {"type": "succeeded", "message": message}
@@ -140,7 +142,12 @@ class ClaudeStandin(Standin):
     async def _create_batch(self, request: web.Request) -> web.Response:
         body, wrong = read_json(await request.text())
         _admit(request, wrong)
+        if self.faults.next_batch("refuse"):
+            status, kind, message = FAILURES["overloaded"]
+            raise Refused(message, kind, status)
         batch = self._batches.create(body)
+        if self.faults.next_batch("lose") and request.transport is not None:
+            request.transport.abort()
         return web.json_response(claude_batches.shape(batch, _base(request)))
 
     async def _get_batch(self, request: web.Request) -> web.Response:
@@ -148,9 +155,13 @@ class ClaudeStandin(Standin):
         return web.json_response(claude_batches.shape(batch, _base(request)))
 
     async def _list_batches(self, request: web.Request) -> web.Response:
-        found = [claude_batches.shape(batch, _base(request)) for batch in self._batches.all()]
+        limit = request.query.get("limit", "20")
+        if not limit.isdecimal() or not 1 <= int(limit) <= MOST_LISTED:
+            raise Refused(f"limit: Input should be from 1 to {MOST_LISTED}")
+        batches, more = self._batches.page(request.query.get("after_id", ""), int(limit))
+        found = [claude_batches.shape(batch, _base(request)) for batch in batches]
         ends = {"first_id": found[0]["id"] if found else None, "last_id": found[-1]["id"] if found else None}
-        return web.json_response({"data": found, "has_more": False, **ends})
+        return web.json_response({"data": found, "has_more": more, **ends})
 
     async def _results(self, request: web.Request) -> web.Response:
         text = claude_batches.lines(self._batches.get(request.match_info["name"]))
@@ -166,6 +177,10 @@ class ClaudeStandin(Standin):
             {"id": name, "type": "model", "display_name": f"{name} (stand-in)", "created_at": made} for name in MODELS
         ]
         return web.json_response({"data": data, "has_more": False, "first_id": MODELS[0], "last_id": MODELS[-1]})
+
+
+def _prompt_tokens(usage: Mapping[str, Any]) -> int:
+    return sum(usage[f"{kind}input_tokens"] for kind in ("", "cache_creation_", "cache_read_"))
 
 
 def _guarded(handler: Handler) -> Handler:

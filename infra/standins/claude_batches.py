@@ -1,16 +1,20 @@
 """Message batches: kept in memory, worked off when their delay is over and somebody asks."""
 
 import json
+import re
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 from infra.standins.claude_wire import Refused
+from infra.standins.faults import Faults
 
 Answer = Callable[[Mapping[str, Any]], dict[str, Any]]
 """params -> the `result` of one item."""
+MOST: Final = 100_000
+_NAME: Final = re.compile(r"[a-zA-Z0-9_-]{1,64}\Z")
 
 
 @dataclass(slots=True)
@@ -32,7 +36,7 @@ class Batches:
     """All batches of a server."""
 
     answer: Answer
-    delay_ms: float = 0.0
+    faults: Faults
     _batches: dict[str, Batch] = field(default_factory=dict)
 
     def create(self, body: Mapping[str, Any]) -> Batch:
@@ -40,13 +44,16 @@ class Batches:
         requests = body.get("requests")
         if not isinstance(requests, list) or not requests:
             raise Refused("requests: at least one request is required")
+        if len(requests) > MOST:
+            raise Refused(f"requests: at most {MOST} requests are allowed", "request_too_large", 413)
         items = tuple(_item(one, at) for at, one in enumerate(requests))
         if len({name for name, _ in items}) < len(items):
             raise Refused("requests: custom_id must be unique within the batch")
         now = datetime.now(UTC)
         batch = Batch(
-            f"msgbatch_standin{uuid.uuid4().hex[:20]}", items, now, now + timedelta(milliseconds=self.delay_ms)
-        )
+            f"msgbatch_standin{uuid.uuid4().hex[:20]}", items, now,
+            now + timedelta(milliseconds=self.faults.batch.get("delay_ms", 0)),
+        )  # fmt: skip
         self._batches[batch.id] = batch
         return batch
 
@@ -60,9 +67,12 @@ class Batches:
             if batch.canceled:
                 batch.results = [{"custom_id": one, "result": {"type": "canceled"}} for one, _ in batch.items]
             else:
-                batch.results = [{"custom_id": one, "result": self.answer(params)} for one, params in batch.items]
+                batch.results = [{"custom_id": one, "result": self._result(params)} for one, params in batch.items]
             batch.ended = now
         return batch
+
+    def _result(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        return {"type": "expired"} if self.faults.next_batch("expire") else self.answer(params)
 
     def cancel(self, name: str) -> Batch:
         """Cancels what has not ended; the answer still says `canceling`. Raises Refused (404)."""
@@ -71,9 +81,11 @@ class Batches:
             batch.canceled = datetime.now(UTC)
         return batch
 
-    def all(self) -> Sequence[Batch]:
-        """Every batch, the newest first."""
-        return [self.get(name) for name in reversed(self._batches)]
+    def page(self, after: str, limit: int) -> tuple[Sequence[Batch], bool]:
+        """The batches after that one, the newest first, and whether there are more."""
+        names = list(reversed(self._batches))
+        rest = names[names.index(after) + 1 :] if after in self._batches else names
+        return [self.get(name) for name in rest[:limit]], len(rest) > limit
 
 
 def shape(batch: Batch, base_url: str) -> dict[str, Any]:
@@ -105,8 +117,10 @@ def lines(batch: Batch) -> str:
 def _item(one: object, at: int) -> tuple[str, Mapping[str, Any]]:
     name = one.get("custom_id") if isinstance(one, Mapping) else None
     params = one.get("params") if isinstance(one, Mapping) else None
-    if not isinstance(name, str) or not name:
+    if not isinstance(name, str):
         raise Refused(f"requests.{at}.custom_id: Field required")
+    if _NAME.match(name) is None:
+        raise Refused(f"requests.{at}.custom_id: String should match pattern '^[a-zA-Z0-9_-]{{1,64}}$'")
     if not isinstance(params, Mapping):
         raise Refused(f"requests.{at}.params: Field required")
     return name, params

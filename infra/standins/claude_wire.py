@@ -14,6 +14,7 @@ NOTICE: Final = "trivium stand-in: not Claude, not a language model"
 StopReason = Literal["end_turn", "max_tokens", "stop_sequence", "tool_use", "refusal"]
 ErrorType = Literal[
     "invalid_request_error",
+    "request_too_large",
     "authentication_error",
     "not_found_error",
     "rate_limit_error",

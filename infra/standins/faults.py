@@ -8,6 +8,9 @@
 * `{"rates": {"unavailable": 0.1, "hang": 0.01}, "seed": 7}`: every call draws its fault from the seed and its number.
 * `{"ttft_ms": 50, "tpot_ms": 5}`: delays from now on. * `{"clear": true}`: no faults any more (delays stay), and
   what hangs is broken off.
+* `{"batch": {"delay_ms": 2000, "expire": 3, "lose": 1, "refuse": 1}}`: message batches take so long from now on; the next
+  three requests of a batch expire; the next batch is made, but its answer is lost with the connection; the next one is
+  refused as overloaded.
 """
 
 import asyncio
@@ -48,8 +51,10 @@ FIELDS: Final = frozenset(
         "clear",
         "ttft_ms",
         "tpot_ms",
+        "batch",
     ]
 )
+BATCH_FIELDS: Final = ("delay_ms", "expire", "lose", "refuse")
 
 
 class BadControl(ValueError):
@@ -88,6 +93,8 @@ class Faults:
     pace: Pace = field(default_factory=Pace)
     rates: dict[FaultKind, float] = field(default_factory=dict)
     seed: int = 0
+    batch: dict[str, float] = field(default_factory=dict)
+    """Orders about message batches: ms of delay, and how many are left of each other one."""
     cleared: asyncio.Event = field(default_factory=asyncio.Event)
     """Set, and replaced by another, when there are no faults any more."""
     _orders: list[_Order] = field(default_factory=list)
@@ -100,6 +107,7 @@ class Faults:
         """No faults any more; calls that hang are broken off."""
         self._orders.clear()
         self.rates = {}
+        self.batch = {name: value for name, value in self.batch.items() if name == "delay_ms"}
         self.cleared.set()
         self.cleared = asyncio.Event()
 
@@ -121,10 +129,12 @@ class Faults:
             raise BadControl(f"unknown field {', '.join(unknown)}; known: {', '.join(sorted(FIELDS))}")
         rates = {_kind(kind): _number(message["rates"], kind) for kind in message.get("rates", {})}
         kind = _kind(message["fault"]) if message.get("fault") else None
+        batch = _batch_orders(message.get("batch") or {})
         if message.get("clear"):
             self.clear()
         if "rates" in message:
             self.rates = rates
+        self.batch |= batch
         self.seed = int(_number(message, "seed", self.seed))
         self.pace.ttft_ms = _number(message, "ttft_ms", self.pace.ttft_ms)
         self.pace.tpot_ms = _number(message, "tpot_ms", self.pace.tpot_ms)
@@ -136,11 +146,17 @@ class Faults:
             }
             self.order(kind, int(_number(message, "count", 1)), match=str(message.get("match", "")), **details)
 
+    def next_batch(self, name: str) -> bool:
+        """Whether an order about batches strikes now; counts it."""
+        left = self.batch.get(name, 0)
+        self.batch[name] = max(0, left - 1)
+        return left > 0
+
     def state(self) -> dict[str, Any]:
         """What is in force, for `GET /control`."""
         orders = [{"fault": one.fault.kind, "left": one.left, "match": one.fault.match} for one in self._orders]
         pace = {"ttft_ms": self.pace.ttft_ms, "tpot_ms": self.pace.tpot_ms}
-        return {"orders": orders, "rates": dict(self.rates), "seed": self.seed, **pace, "kinds": list(KINDS)}
+        return {"orders": orders, "rates": dict(self.rates), "seed": self.seed, "batch": dict(self.batch), **pace, "kinds": list(KINDS)}
 
     def _chance(self, number: int) -> Fault | None:
         if not self.rates:
@@ -159,6 +175,12 @@ def _kind(name: object) -> FaultKind:
     if found is None:
         raise BadControl(f"unknown fault {name!r}; known: {', '.join(KINDS)}")
     return found
+
+
+def _batch_orders(orders: object) -> dict[str, float]:
+    if not isinstance(orders, Mapping) or set(orders) - set(BATCH_FIELDS):
+        raise BadControl(f"batch must be an object of {', '.join(BATCH_FIELDS)}, not {orders!r}")
+    return {name: _number(orders, name) for name in orders}
 
 
 def _number(message: Mapping[str, Any], name: str, default: float = 0) -> float:
