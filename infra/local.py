@@ -38,6 +38,8 @@ class MeshOptions:
     milvus: str = ""
     ledger: bool = False
     """Keep the ledger's store too, for `trivium report`: ledger.db below `data`."""
+    budget: bool = False
+    """Audit the budgets too: close what killed processes held of them, and tell alerts."""
     traces: bool = True
     """Collect spans, in the small store among the stand-ins unless `otlp` names a collector."""
     otlp: str = ""
@@ -136,6 +138,8 @@ class LocalMesh:
         }  # fmt: skip
         if self.options.ledger:
             modules["ledger"] = "services.ledger"
+        if self.options.budget:
+            modules["budget"] = "services.budget"
         environ, own = self.environ(), dict(self.options.part_environ)
         for tier in self._patient():
             name = f"batch-{tier.value}"
@@ -209,7 +213,7 @@ class LocalMesh:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._watch
         batches = ("batch-cloud", "batch-finetuned")
-        for group in (("gateway",), ("router",), batches, ("finetuned", "cloud", "retrieval"), ("ledger",), ("standins", "broker")):
+        for group in (("gateway",), ("router",), batches, ("finetuned", "cloud", "retrieval"), ("ledger", "budget"), ("standins", "broker")):
             await asyncio.gather(*(self.parts[name].stop() for name in group if name in self.parts))
 
     def check(self) -> None:

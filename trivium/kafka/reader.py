@@ -193,7 +193,11 @@ class Tail:
         on_record: Callable[[Delivered], None],
         from_beginning: bool = True,
         options: ReaderOptions | None = None,
+        since_ms: int = 0,
     ) -> None:
+        """`since_ms`: begin at the first record since then (epoch ms, broker's time); at the oldest when there is none, or when
+        the broker cannot look times up."""
+        self._since_ms = since_ms
         self._bootstrap = bootstrap
         self._topic = topic
         self._on_record = on_record
@@ -233,6 +237,10 @@ class Tail:
         except TimeoutError:
             return False
 
+    def has_read(self, ends: Mapping[int, int]) -> bool:
+        """Whether it has given everything before these offsets (partition -> offset) to `on_record`."""
+        return all(self._next.get(TopicPartition(self._topic, number), 0) >= end for number, end in ends.items())
+
     def lag_ms(self, now_ms: int) -> int:
         """How old this view may be at `now_ms` (epoch ms): since when it was last known to hold everything.
 
@@ -262,8 +270,11 @@ class Tail:
         last = await consumer.end_offsets(partitions)
         if self._goal is None:
             self._goal = last
+        found = await consumer.offsets_for_times(dict.fromkeys(partitions, self._since_ms)) if self._since_ms else {}
         for partition in partitions:
             start = first[partition] if self._from_beginning else last[partition]
+            if (by_time := found.get(partition)) is not None:
+                start = by_time.offset
             start = max(self._next.get(partition, start), first[partition])
             self._next[partition] = start
             consumer.seek(partition, start)

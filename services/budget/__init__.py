@@ -1,0 +1,1 @@
+"""The auditor of budgets: closes what holders left behind when they died."""
