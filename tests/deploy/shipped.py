@@ -14,6 +14,8 @@ from trivium import settings
 ROOT: Final = Path(__file__).parents[2]
 CHART: Final = ROOT / "infra/k8s/trivium"
 PROCESSES: Final = ("router", "gateway", "finetuned", "retrieval", "cloud")
+COMPONENTS: Final = (*PROCESSES, "ledger")
+"""What the chart runs for long; the ledger has no group, so nothing scales it."""
 MODULES: Final = {
     "router": "streams", **{name: f"services.{name}" for name in (*PROCESSES[1:], "ledger")}, "standins": "infra.standins",
 }  # fmt: skip
@@ -22,6 +24,7 @@ PORTS: Final = {
     "finetuned": settings.FinetunedSettings.__dataclass_fields__["port"].default,
     "retrieval": settings.RetrievalSettings.__dataclass_fields__["port"].default,
     "cloud": settings.CloudSettings.__dataclass_fields__["port"].default,
+    "ledger": settings.LedgerSettings.__dataclass_fields__["port"].default,
 }
 KNOWN: Final = {f.metadata["env"] for cls in settings.ALL for f in fields(cls)}
 SECRETS: Final = {f.metadata["env"] for cls in settings.ALL for f in fields(cls) if not f.repr}

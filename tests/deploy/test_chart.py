@@ -7,7 +7,7 @@ import re
 import pytest
 from jsonschema import Draft7Validator
 
-from tests.deploy.shipped import CHART, KNOWN, PORTS, PROCESSES, SECRETS, dockerfile, templates, values
+from tests.deploy.shipped import CHART, COMPONENTS, KNOWN, PORTS, PROCESSES, SECRETS, dockerfile, templates, values
 from trivium.core.errors import BadSetting
 from trivium.core.policy import Tier
 from trivium.kafka.topics import OUTCOMES, REQUESTS, lanes
@@ -39,7 +39,7 @@ def test_no_secret_has_a_value() -> None:
         for line in ALL.splitlines():
             if re.search(rf"\b{name}\b", line) and "value:" in line:
                 assert "/etc/trivium-keys/" in line, line
-    assert all({"secret", "key"} <= set(one) for part in PROCESSES for one in values()[part].get("secrets", []))
+    assert all({"secret", "key"} <= set(one) for part in COMPONENTS for one in values()[part].get("secrets", []))
 
 
 def test_ports_are_those_of_the_settings() -> None:
@@ -67,7 +67,7 @@ def test_more_replicas_than_partitions_are_never_asked_for() -> None:
     assert all(values()[name]["scaling"]["maxReplicas"] <= partitions for name in PROCESSES)
 
 
-@pytest.mark.parametrize("name", PROCESSES)
+@pytest.mark.parametrize("name", COMPONENTS)
 def test_every_component_has_an_image_and_limits(name: str) -> None:
     assert name in dockerfile()
     assert set(values()[name]["resources"]) == {"requests", "limits"}

@@ -8,9 +8,9 @@ import pytest
 from jsonschema import Draft7Validator
 
 from tests.deploy.shipped import (
+    COMPONENTS,
     KNOWN,
     PORTS,
-    PROCESSES,
     ROOT,
     SECRETS,
     compose,
@@ -62,7 +62,7 @@ def test_the_settings_of_every_process_are_such_that_it_starts(name: str, shell:
 
 
 def test_addresses_lead_to_services_and_to_their_ports() -> None:
-    for name in PROCESSES:
+    for name in COMPONENTS:
         for value in environment(name).values():
             host, _, port = re.sub(r"^https?://", "", value).partition(":")
             if port.isdigit() and host in PORTS:
@@ -119,13 +119,13 @@ def test_what_runs_for_long_is_watched_restarted_and_bounded(name: str) -> None:
 def test_topics_are_there_before_anybody_reads_them() -> None:
     assert SERVICES["topics"]["restart"] == "no"
     assert SERVICES["topics"]["depends_on"]["kafka"]["condition"] == "service_healthy"
-    for name in PROCESSES:
+    for name in COMPONENTS:
         assert SERVICES[name]["depends_on"]["topics"]["condition"] == "service_completed_successfully"
     for name in SERVICES:
         assert set(SERVICES[name].get("depends_on", {})) <= set(SERVICES)
 
 
-@pytest.mark.parametrize("name", PROCESSES)
+@pytest.mark.parametrize("name", COMPONENTS)
 def test_a_process_may_drain_and_has_no_rights(name: str) -> None:
     service = SERVICES[name]
     assert service["stop_grace_period"] == "30s"

@@ -9,7 +9,7 @@ import kubernetes_validate
 import pytest
 
 from infra.kafka.security import PRINCIPALS
-from tests.deploy.shipped import CHART, KNOWN, PORTS, PROCESSES, ROOT, SECRETS, image_environment
+from tests.deploy.shipped import CHART, COMPONENTS, KNOWN, PORTS, PROCESSES, ROOT, SECRETS, image_environment
 from tests.real.helm.conftest import KUBERNETES, Render, Rendered
 from trivium.settings import ALL, read
 
@@ -17,6 +17,7 @@ EXAMPLE = ROOT / "examples/support"
 PLAIN: tuple[str, ...] = ()
 FULL = (
     "--set", "scaling.enabled=true,scaling.authentication=kafka-login,retrieval.embedder=http://tei:80,tls.secret=mesh-tls,keys.secret=mesh-keys",
+    "--set", "ledger.replicas=2,ledger.database.secret=ledger-database",
     "--set", "kafka.protocol=SASL_SSL,kafka.passwordSecret=kafka-passwords,kafka.caSecret=kafka-ca,image.registry=registry.example/team",
     "--set-file", f"policy.text={EXAMPLE / 'policy.yaml'}", "--set-file", f"policy.classifier={EXAMPLE / 'classifier.json'}",
 )  # fmt: skip
@@ -47,6 +48,7 @@ def test_helm_has_nothing_to_say(helm: Path) -> None:
     ("environment.TRIVIUM_KAFKA_PASSWORD=x", "TRIVIUM_KAFKA_PASSWORD"),
     ("kafka.protocol=SASL_SSL", "kafka.passwordSecret is needed with SASL"),
     ("cloud.url=api.anthropic.com", "cloud.url"),
+    ("ledger.replicas=2", "only one may use the file of a volume"),
 ])  # fmt: skip
 def test_wrong_values_are_refused_with_their_name(helm: Path, wrong: str, said: str) -> None:
     done = subprocess.run([helm, "template", "shop", CHART, "--kube-version", f"{KUBERNETES}.0", "--set", wrong],
@@ -67,10 +69,11 @@ def test_every_object_is_one_that_kubernetes_takes(render: Render, arguments: tu
 def test_what_there_is(render: Render, arguments: tuple[str, ...]) -> None:
     objects = render(*arguments)
     assert set(of(objects, "StatefulSet")) == {"router"}
-    assert set(of(objects, "Deployment")) == set(PROCESSES) - {"router"}
-    assert set(of(objects, "Service")) == set(PROCESSES)
-    assert set(of(objects, "PodDisruptionBudget")) == set(PROCESSES)
-    assert set(of(objects, "NetworkPolicy")) == {*PROCESSES, "topics"}
+    assert set(of(objects, "Deployment")) == set(COMPONENTS) - {"router"}
+    assert set(of(objects, "Service")) == set(COMPONENTS)
+    # One replica has nobody to stay up for it.
+    assert set(of(objects, "PodDisruptionBudget")) == (set(COMPONENTS) if arguments else set(PROCESSES))
+    assert set(of(objects, "NetworkPolicy")) == {*COMPONENTS, "topics"}
     assert set(of(objects, "Job")) == {"topics"}
 
 
@@ -89,7 +92,7 @@ def test_nobody_has_rights(render: Render, arguments: tuple[str, ...]) -> None:
             assert context["allowPrivilegeEscalation"] is False
             assert context["capabilities"]["drop"] == ["ALL"]
             assert {"name": "tmp", "mountPath": "/tmp"} in container["volumeMounts"]
-    assert seen == 6
+    assert seen == 7
 
 
 @WAYS
@@ -162,6 +165,27 @@ def test_callers_see_every_instance_of_a_tier(render: Render) -> None:
         assert selected[name].items() <= one["spec"]["template"]["metadata"]["labels"].items()
 
 
+def test_the_ledger_has_a_volume_or_a_server_of_its_own(render: Render) -> None:
+    objects = render()
+    (volume,) = (one for one in objects if one["kind"] == "PersistentVolumeClaim")
+    spec = of(objects, "Deployment")["ledger"]["spec"]
+    assert spec["strategy"] == {"type": "Recreate"}, "two at once would need the same volume"
+    assert {"name": "data", "persistentVolumeClaim": {"claimName": volume["metadata"]["name"]}} in spec["template"]["spec"]["volumes"]
+    (mount,) = (one for one in spec["template"]["spec"]["containers"][0]["volumeMounts"] if one["name"] == "data")
+    assert image_environment("ledger")["TRIVIUM_LEDGER_DB"].startswith(mount["mountPath"])
+    objects = render(*FULL)
+    assert not [one for one in objects if one["kind"] == "PersistentVolumeClaim"]
+    spec = of(objects, "Deployment")["ledger"]["spec"]
+    (url,) = (one for one in spec["template"]["spec"]["containers"][0]["env"] if one["name"] == "TRIVIUM_LEDGER_DB")
+    assert url["valueFrom"]["secretKeyRef"] == {"name": "ledger-database", "key": "url"}
+    assert (spec["replicas"], ("postgresql", 5432) in set(reached(of(objects, "NetworkPolicy")["ledger"]))) == (2, True)
+
+
+def test_a_mesh_without_a_ledger(render: Render) -> None:
+    objects = render("--set", "ledger.enabled=false")
+    assert "ledger" not in {component for kind in ("Deployment", "Service", "NetworkPolicy") for component in of(objects, kind)}
+
+
 def test_a_router_keeps_its_name(render: Render) -> None:
     router = of(render(), "StatefulSet")["router"]["spec"]
     named = [v for v in router["template"]["spec"]["containers"][0]["env"] if v["name"] == "TRIVIUM_INSTANCE"]
@@ -209,6 +233,7 @@ def test_everybody_reaches_what_it_needs_and_nothing_else(render: Render) -> Non
         "finetuned": {dns, kafka, spans, ("retrieval", 7302), ("vllm", 8000)},
         "retrieval": {dns, kafka, spans, ("finetuned", 7301), ("cloud", 7303), ("milvus", 19530)},
         "cloud": {dns, kafka, spans, ("world 0.0.0.0/0", 443)},
+        "ledger": {dns, kafka, spans},
         "topics": {dns, kafka},
     }
 

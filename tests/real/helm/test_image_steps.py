@@ -19,7 +19,7 @@ from infra.local import free_ports
 from tests.deploy.shipped import PORTS, ROOT, ancestry, dockerfile, image_environment
 from trivium.kafka.topics import all_topics
 
-IMAGES = ("standins", "cloud", "finetuned", "retrieval", "gateway", "router")
+IMAGES = ("standins", "cloud", "finetuned", "retrieval", "gateway", "router", "ledger")
 INSTALL_S, START_S, DRAIN_S = 600, 90, 30
 LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.pyc", "k8s", "grafana", "prometheus")
 
@@ -152,6 +152,8 @@ def test_an_image_has_all_that_its_process_needs(name: str, build: Built, broker
     environ = {"TRIVIUM_KAFKA": broker, "TRIVIUM_OPS_PORT": str(ops), "TRIVIUM_CLOUD_KEY": "stand-in"}
     if name in PORTS:
         environ[f"TRIVIUM_{name.upper()}_PORT"] = str(port)
+    if name == "ledger":
+        environ["TRIVIUM_LEDGER_DB"] = str(tmp_path / "ledger.db")
     if name == "standins":
         environ["HEALTH_URL"] = image_environment(name)["HEALTH_URL"]
     if name == "retrieval":

@@ -16,9 +16,14 @@ app.kubernetes.io/instance: {{ .root.Release.Name }}
 app.kubernetes.io/component: {{ .name }}
 {{- end }}
 
+{{/* All that run for long, by a space. */}}
+{{- define "trivium.components" -}}
+router gateway finetuned retrieval cloud{{ if .Values.ledger.enabled }} ledger{{ end }}
+{{- end }}
+
 {{/* gRPC port of a component; the router has none. */}}
 {{- define "trivium.port" -}}
-{{- get (dict "gateway" "7300" "finetuned" "7301" "retrieval" "7302" "cloud" "7303") .name -}}
+{{- get (dict "gateway" "7300" "finetuned" "7301" "retrieval" "7302" "cloud" "7303" "ledger" "7304") .name -}}
 {{- end }}
 
 {{/* Host of a component, with its port. */}}
@@ -83,6 +88,11 @@ imagePullPolicy: {{ .root.Values.image.pullPolicy }}
 {{- if and .root.Values.keys.secret (ne .name "topics") }}
 - {name: keys, mountPath: /etc/trivium-keys, readOnly: true}
 {{- end }}
+{{- if eq .name "ledger" }}
+{{- if not .root.Values.ledger.database.secret }}
+- {name: data, mountPath: /var/lib/trivium}
+{{- end }}
+{{- end }}
 {{- end }}
 
 {{/* "policy" is the name of the ConfigMap. */}}
@@ -110,6 +120,12 @@ imagePullPolicy: {{ .root.Values.image.pullPolicy }}
       {{- if has .name (list "gateway" "finetuned" "retrieval") }}
       - {key: {{ .name }}, path: key}
       {{- end }}
+{{- end }}
+{{- if eq .name "ledger" }}
+{{- if not .root.Values.ledger.database.secret }}
+- name: data
+  persistentVolumeClaim: {claimName: {{ include "trivium.fullname" . }}}
+{{- end }}
 {{- end }}
 {{- end }}
 

@@ -101,6 +101,12 @@ spec:
 {{- else if eq .name "cloud" }}
 - {name: TRIVIUM_CLOUD_PORT, value: {{ include "trivium.port" . | quote }}}
 - {name: TRIVIUM_CLOUD_URL, value: {{ .own.url | quote }}}
+{{- else if eq .name "ledger" }}
+- {name: TRIVIUM_LEDGER_PORT, value: {{ include "trivium.port" . | quote }}}
+{{- if .own.database.secret }}
+- name: TRIVIUM_LEDGER_DB
+  valueFrom: {secretKeyRef: {name: {{ .own.database.secret }}, key: {{ .own.database.key }}}}
+{{- end }}
 {{- end }}
 {{- if $values.tls.secret }}
 - {name: TRIVIUM_TLS_CERT, value: /etc/trivium-tls/tls.crt}
