@@ -144,6 +144,26 @@ async def test_nothing_is_told_again_after_a_restart_nor_by_another_process(brok
     assert [a.percent for a in await told(broker)] == [50, 80]
 
 
+async def test_two_processes_that_watch_tell_it_once(broker: EmbeddedBroker, hook: Hook) -> None:
+    mesh = Mesh()
+    async with (
+        Producer(broker.bootstrap) as producer,
+        alerts(mesh, broker, producer, Webhook(AlertSettings(hook.url))) as one,
+        alerts(mesh, broker, producer, Webhook(AlertSettings(hook.url))) as other,
+    ):
+        one.begin()
+        other.begin()
+        for dollars in (15, 25, 30):
+            key = mesh.spend(dollars)
+            one.took(key)
+            other.took(key)
+            await until(lambda dollars=dollars: len(hook.taken) == {15: 1, 25: 2, 30: 3}[dollars])  # type: ignore[misc]
+        await until(lambda: not one._pending and not other._pending)
+        await until(lambda: all(len(watching._told[KEY][30 * DOLLAR]) == 3 for watching in (one, other)))
+        assert one.count + other.count == 3
+    assert [alert["percent"] for alert in hook.taken] == [50, 80, 100]
+
+
 async def test_history_is_not_told_and_a_limit_below_what_is_spent_is(broker: EmbeddedBroker) -> None:
     mesh = Mesh(replace(RULE, limit_micro_dollars=10 * DOLLAR))
     async with Producer(broker.bootstrap) as producer, alerts(mesh, broker, producer, silent()) as watching:

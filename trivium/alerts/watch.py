@@ -4,12 +4,14 @@
         alerts.begin()                                                the fold has caught up
         alerts.took(key)                                              after each record of the fold
 
-What is told goes to trivium.alerts first, which is the memory of what was told; then to the log and the webhook.
+What is due is written to trivium.alerts, which is the memory of what was told. It is told (log, webhook) by who wrote the first
+record of it, when that one reads it back: so several processes that watch tell it once.
 """
 
 import asyncio
 import logging
 import time
+import uuid
 from collections.abc import Callable, Mapping
 from typing import Final, Protocol, Self
 
@@ -41,6 +43,8 @@ _HEADERS: Final = (
     (topics.HEADER_CONTENT_TYPE, b"application/protobuf"),
     (topics.HEADER_SCHEMA, b"trivium.v1.BudgetAlert"),
 )
+_BY: Final = "by"
+"""Header: which process wrote it."""
 
 Told = dict[Key, dict[int, set[int]]]
 """Budget and period -> limit -> percentages. A limit that was changed counts anew."""
@@ -79,7 +83,10 @@ class Alerts:
     ) -> None:
         self._fold, self._producer, self._webhook, self._now_ms = fold, producer, webhook, now_ms
         self._tail = Tail(bootstrap, topics.ALERTS, self.read, options=reader)
+        self._by = uuid.uuid4().hex.encode()
         self._told: Told = {}
+        self._asked: Told = {}
+        """Written by this process, and perhaps not read back yet."""
         self._pending: dict[Key, records_pb2.BudgetAlert] = {}
         self._wake = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -122,13 +129,13 @@ class Alerts:
             self._look_at(key, self._now_ms())
 
     def read(self, record: Delivered) -> None:
-        """One record of trivium.alerts: told by this process before, or by another one."""
+        """One record of trivium.alerts."""
         try:
             alert = records_pb2.BudgetAlert.FromString(record.value or b"")
         except DecodeError:
             return
-        if alert.budget:
-            self._remember(alert)
+        if alert.budget and _remember(self._told, alert) and self._begun and record.header(_BY) == self._by:
+            self._tell(alert)
 
     def _look_at_all(self) -> None:
         now_ms = self._now_ms()
@@ -140,8 +147,7 @@ class Alerts:
         if rule is None or not rule.alerts:
             return
         standing = standing_of(key, rule, self._fold.share(key).spent)
-        told = self._told.get(key, {}).get(standing.limit, set())
-        percent = due(standing, frozenset(told), now_ms)
+        percent = due(standing, _of(self._told, key, standing.limit) | _of(self._asked, key, standing.limit), now_ms)
         if percent is None:
             return
         alert = records_pb2.BudgetAlert(
@@ -154,13 +160,9 @@ class Alerts:
             at_ms=now_ms,
             hard=standing.hard,
         )
-        self._remember(alert)
+        _remember(self._asked, alert)
         self._pending[key] = alert
         self._wake.set()
-
-    def _remember(self, alert: records_pb2.BudgetAlert) -> None:
-        of_key = self._told.setdefault((alert.budget, alert.period), {})
-        of_key.setdefault(alert.limit_micro_dollars, set()).add(alert.percent)
 
     async def _looking(self) -> None:
         while True:
@@ -168,7 +170,9 @@ class Alerts:
             if not self._begun:
                 continue
             now_ms = self._now_ms()
-            self._told = {key: told for key, told in self._told.items() if is_current(key[1], now_ms)}
+            for memory in (self._told, self._asked):
+                for key in [key for key in memory if not is_current(key[1], now_ms)]:
+                    del memory[key]
             for number, key in enumerate(list(self._fold.pots), 1):
                 self._look_at(key, now_ms)
                 if number % _AT_ONCE == 0:
@@ -182,14 +186,13 @@ class Alerts:
             while self._pending:
                 key, alert = next(iter(self._pending.items()))
                 try:
-                    await self._producer.publish(_record(alert), _PATIENCE_MS)
+                    await self._producer.publish(_record(alert, self._by), _PATIENCE_MS)
                 except (KafkaError, OSError) as error:
                     _LOG.warning("an alert cannot be written yet, again in %g s: %r", _RETRY_S, error)
                     await asyncio.sleep(_RETRY_S)
                     continue
                 if self._pending.get(key) is alert:
                     del self._pending[key]
-                self._tell(alert)
 
     def _tell(self, alert: records_pb2.BudgetAlert) -> None:
         self.count += 1
@@ -198,6 +201,19 @@ class Alerts:
         self._webhook.post(as_json(alert))
 
 
-def _record(alert: records_pb2.BudgetAlert) -> Record:
+def _remember(memory: Told, alert: records_pb2.BudgetAlert) -> bool:
+    """False when it is known."""
+    known = memory.setdefault((alert.budget, alert.period), {}).setdefault(alert.limit_micro_dollars, set())
+    if alert.percent in known:
+        return False
+    known.add(alert.percent)
+    return True
+
+
+def _of(memory: Told, key: Key, limit: int) -> frozenset[int]:
+    return frozenset(memory.get(key, {}).get(limit, ()))
+
+
+def _record(alert: records_pb2.BudgetAlert, by: bytes) -> Record:
     key = f"{alert.budget}|{alert.period}".encode()
-    return Record(topics.ALERTS, key, alert.SerializeToString(), _HEADERS)
+    return Record(topics.ALERTS, key, alert.SerializeToString(), (*_HEADERS, (_BY, by)))
