@@ -12,7 +12,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Self
+from typing import Final, Self
 
 from trivium.budget.lease import UNBUDGETED, KeeperOptions, Lease, Refusal, Reservation, Waiting
 from trivium.budget.leases import Leases
@@ -28,6 +28,9 @@ from trivium.kafka.reader import ReaderOptions, Tail
 from trivium.kafka.record import Delivered
 
 _LOG = logging.getLogger(__name__)
+
+_MOST_WAITING: Final = 128
+"""For money that others have reserved."""
 
 Then = Callable[[Reservation | Refusal], None]
 
@@ -138,16 +141,22 @@ class Keeper:
         return waiting
 
     def _hopeless(self, leases: tuple[Lease, ...], worst: int) -> Refusal | None:
-        """By what was read so far nobody has that much to give. (An ask that flies may still bring something.)"""
+        """It is spent already. What is only reserved may come free while a request waits; of those that wait for that there are
+        only so many, because they hold up work that others pay."""
         for lease in leases:
-            if lease.hard and lease.sent is None and lease.free + max(0, self.state.free(lease.key)) < worst:
-                return self._refused(worst, lease, 0)
+            if not lease.hard or lease.free >= worst or lease.free + max(0, self.state.free(lease.key)) >= worst:
+                continue
+            refusal = self._refused(worst, lease, 0)
+            if lease.closed or refusal.limit - refusal.spent < worst or len(self._waiting) > _MOST_WAITING:
+                return refusal
         return None
 
     def _ask_missing(self, waiting: Waiting) -> None:
         now_s = self._clock()
         for lease in waiting.leases:
-            if lease.sent is None and not lease.closed and _short(lease, waiting.worst, now_s):
+            if lease.sent is not None or lease.closed or not _short(lease, waiting.worst, now_s):
+                continue
+            if lease.free + max(0, self.state.free(lease.key)) >= waiting.worst:
                 self._leases.ask(lease, lease.wanted)
 
     def _serve(self) -> None:
