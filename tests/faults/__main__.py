@@ -67,7 +67,7 @@ async def run(chosen: argparse.Namespace, steps: Sequence[Step], folder: Path) -
             try:
                 say("starting the mesh")
                 await mesh.start_all()
-                pace = Pace(chosen.rate, chosen.quiet_s, chosen.requests, chosen.hours)
+                pace = Pace(chosen.rate, chosen.quiet_s, chosen.requests, chosen.hours, chosen.kills)
                 supervisor = Supervisor(mesh, offsets, pace, say)
                 await supervisor.run(steps)
             finally:
@@ -101,7 +101,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=None, help="default: drawn, and printed")
     parser.add_argument("--kills", type=int, default=20, help="SIGKILLs at least (default 20)")
     parser.add_argument("--hours", type=float, default=0.0, help="as many kills as that takes")
-    parser.add_argument("--requests", type=int, default=0, help="the load goes on until there were so many (default: as long as the kills)")
+    parser.add_argument("--requests", type=int, default=0, help="the load goes on until there were so many (default: as long as the kills); with both reached, the rest of the plan is left out")
     parser.add_argument("--rate", type=float, default=25.0, help="requests a second (default 25)")
     parser.add_argument("--pause-s", type=float, default=3.0, help="about how long the mesh is left alone after a kill (default 3)")
     parser.add_argument("--quiet-s", type=float, default=12.0, help="load without faults, before and after (default 12)")

@@ -37,6 +37,8 @@ class Pace:
     """The load goes on until there were so many at least."""
     hours: float = 0.0
     """No step begins later than this; 0: all are taken."""
+    kills: int = 0
+    """Of a long run: with so many, and so many requests, it has seen enough; 0: all steps are taken."""
     background: float = 0.01
     """Share of a vendor's calls that fail all the time, in different ways."""
 
@@ -60,7 +62,7 @@ class Supervisor:
         await self._background()
         await asyncio.sleep(self._pace.quiet_s)
         for number, step in enumerate(steps):
-            if time.monotonic() > until:
+            if time.monotonic() > until or self._enough():
                 break
             following = steps[number + 1] if number + 1 < len(steps) else None
             await self._do(step, following)
@@ -80,6 +82,10 @@ class Supervisor:
         await self._until_ended(load)
         no_lag_ms = await self._until_calm()
         (self._mesh.folder / "calm.json").write_text(json.dumps({"last_fault_ms": last_ms, "no_lag_ms": no_lag_ms}))
+
+    def _enough(self) -> bool:
+        wanted = self._pace
+        return 0 < wanted.kills <= self.kills and 0 < wanted.requests <= self._load()["sent"]
 
     async def _background(self) -> None:
         share = self._pace.background
