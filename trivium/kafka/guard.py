@@ -10,7 +10,8 @@ raises again: whoever may write one record stops every reader of the topic, and 
 
 From then on the rest of such a fetch is read here, record by record (the format is Kafka's record batch, magic 2). A header's
 name that is not UTF-8 is written with escapes, as `\\xff`, and its record is a record as any other. What cannot be taken apart
-is delivered as `Unreadable`, with its bytes, and the offset moves on. Nothing is added to the way of records that are sound.
+is delivered as `Unreadable`, with its bytes, and the offset moves on; so is a batch that unpacks to more memory than any producer
+packs (trivium/kafka/unpacked.py). Nothing is added to the way of records that are sound.
 """
 
 import logging
@@ -26,6 +27,8 @@ from aiokafka.consumer.fetcher import FetchResult
 from aiokafka.errors import KafkaError
 from aiokafka.record.legacy_records import LegacyRecordBatch
 from aiokafka.record.util import calc_crc32c, decode_varint
+
+from trivium.kafka.unpacked import MOST_UNPACKED, any_too_large, is_too_large
 
 _LOG = logging.getLogger(__name__)
 
@@ -139,14 +142,18 @@ class _Guarded:
         return next(self._given)
 
     def _give(self) -> Iterator[ConsumerRecord]:
+        if self._raw is None:
+            # Fetched before the guard stood: fetched once more.
+            self._position = int(self._inner.next_fetch_offset)
+            return
         try:
+            if any_too_large(self._raw):
+                raise ValueError(f"a batch unpacks to more than {MOST_UNPACKED} bytes")
             yield from self._inner._records_iterator
             return
         except Exception as error:
             at = self._position = int(self._inner.next_fetch_offset)
             _LOG.warning("%s-%d offset %d: %r", self._partition.topic, self._partition.partition, at, error)
-        if self._raw is None:
-            return  # Fetched before the guard stood: fetched once more.
         for batch in _batches(self._raw, self._position):
             if batch.corrupt and not self._owner.give_up(self._partition, batch.base):
                 return
@@ -208,6 +215,8 @@ class _Batch:
             return packed
         if codec not in _CODECS:
             raise ValueError(f"unknown compression {codec}")
+        if is_too_large(codec, packed):
+            raise ValueError(f"it unpacks to more than {MOST_UNPACKED} bytes")
         return bytes(_CODECS[codec](packed))
 
     def _of_old(self, partition: TopicPartition, position: int) -> Iterator[ConsumerRecord]:
