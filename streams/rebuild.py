@@ -41,7 +41,7 @@ class RebuildOptions:
     look: Look = nothing_found
     crash: Crash | None = None
     killers: Mapping[tuple[str, int], frozenset[int]] = field(default_factory=dict)
-    """Topic and partition -> offsets of records that nobody may look into (streams/suspects.py)."""
+    """Topic and partition -> offsets of records that nobody may look into (trivium/kafka/suspects.py)."""
 
     def late_ms(self) -> int:
         """How long after an attempt's deadline its first outcome may be written."""
