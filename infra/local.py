@@ -16,8 +16,8 @@ from types import TracebackType
 from typing import Final, Self
 
 from infra.part import Part, PartFailed, RunningPart
-from trivium.kafka import frozen
 from trivium.core.policy import Tier
+from trivium.kafka import frozen
 from trivium.policy import load
 
 POLICY: Final = Path("examples/support/policy.yaml")
@@ -214,7 +214,11 @@ class LocalMesh:
                 await self._watch
         batches = ("batch-cloud", "batch-finetuned")
         for group in (("gateway",), ("router",), batches, ("finetuned", "cloud", "retrieval"), ("ledger", "budget"), ("standins", "broker")):
-            await asyncio.gather(*(self.parts[name].stop() for name in group if name in self.parts))
+            await asyncio.gather(*(part.stop() for name, part in self.parts.items() if name.partition("+")[0] in group))
+
+    async def add(self, part: Part) -> None:
+        """One more part, or one again that was killed; it stops with the mesh."""
+        await self._run(part)
 
     def check(self) -> None:
         """PartFailed when a part has left since the start."""

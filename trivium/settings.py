@@ -104,6 +104,7 @@ class TierSettings:
     slots: int = setting("SLOTS", 64, "calls at once in one instance of a tier")
     processes: int = setting("TIER_PROCESSES", 1, "worker processes of a tier: they share its gRPC port (SO_REUSEPORT), each is a member of its Kafka group and has its own slots")
     kafka_worker: bool = setting("KAFKA_WORKER", True, "consume the work topics; false: serve gRPC only")
+    budget_valid_ms: int = setting("BUDGET_VALID_MS", 60_000, "how long a tier pays from its part of a budget after its last record in the log; so long, and a quarter, what a dead one had stays reserved")
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,8 +29,8 @@ from trivium.kafka.record import Delivered, Record
 _LOG = logging.getLogger(__name__)
 
 ATTEMPTS: Final = tuple(topics.attempts(tier) for tier in Tier)
-MARGIN_MS: Final = 15_000
-"""Beyond `valid_ms`."""
+_MARGIN: Final = 4
+"""Beyond `valid_ms` a quarter of it is waited."""
 TICK_S: Final = 1.0
 _HOUR_MS: Final = 3_600_000
 _LONGEST_VALID_MS: Final = _HOUR_MS
@@ -54,7 +54,6 @@ class Auditor:
         producer: Producer,
         look: Look = lambda _state, _key: None,
         reader: ReaderOptions | None = None,
-        margin_ms: int = MARGIN_MS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.state = State()
@@ -62,7 +61,7 @@ class Auditor:
         self.closed = 0
         """Accounts that this process has closed."""
         self._bootstrap, self._instance, self._producer = bootstrap, instance, producer
-        self._look, self._margin_ms, self._clock = look, margin_ms, clock
+        self._look, self._clock = look, clock
         self._reader = reader or ReaderOptions(client_id=instance)
         self._budget = Tail(bootstrap, topics.BUDGET, self.read, options=self._reader)
         self._attempts: dict[str, Tail] = {}
@@ -145,7 +144,7 @@ class Auditor:
         if account is None:
             return True
         valid_ms = min(account.last.valid_ms or _LONGEST_VALID_MS, _LONGEST_VALID_MS)
-        return (self._clock() - seen_s) * 1000 > valid_ms + self._margin_ms
+        return (self._clock() - seen_s) * 1000 > valid_ms + valid_ms // _MARGIN
 
     async def _has_read_all(self) -> bool:
         """Whether everything that is in the logs now has been read; asked again with the next tick when not."""

@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Final
 
 from trivium.budget.keeper import Keeper
+from trivium.budget.lease import KeeperOptions
 from trivium.core.policy import Tier
 from trivium.crash import CrashingGenerator
 from trivium.kafka.claim import GroupOptions, static_name
@@ -72,7 +73,9 @@ async def run_tier(
         await stack.enter_async_context(PulseWriter(producer, _pulse(caller, process)))
         others = Others(tier, process.instance, caller.board)
         await stack.enter_async_context(others.tail(kafka.bootstrap, _hearing(process)))
-        budgets = await stack.enter_async_context(Keeper(kafka.bootstrap, process.instance, outbox, reader=_reading(process, kafka)))
+        lending = KeeperOptions(valid_ms=max(1_000, settings.budget_valid_ms))
+        keeper = Keeper(kafka.bootstrap, process.instance, outbox, lending, _reading(process, kafka))
+        budgets = await stack.enter_async_context(keeper)
         watched: list[asyncio.Future[None]] = [outbox.failed]
         if settings.kafka_worker:
             look = stack.enter_context(frozen_noticed(kafka.session_timeout_ms, process.tuned))
