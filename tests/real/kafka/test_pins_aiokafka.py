@@ -19,6 +19,7 @@ from confluent_kafka import Producer as Librdkafka
 from infra.broker import EmbeddedBroker
 from infra.kafka.cluster import Cluster
 from tests.raw_records import batch, produce
+from tests.real.kafka.pins import pinned
 from trivium.core.murmur2 import partition_of
 from trivium.kafka.admin import admin
 from trivium.kafka.claim import Claim
@@ -49,7 +50,7 @@ async def test_a_header_name_that_is_not_utf8_stops_a_stock_reader(cluster: Clus
     try:
         stock.assign([TopicPartition(topic, 0)])
         for _ in range(2):
-            with pytest.raises(UnicodeDecodeError):
+            with pinned("a header's name that stops a reader", "trivium/kafka/guard.py"), pytest.raises(UnicodeDecodeError):
                 await asyncio.wait_for(_first_records(stock), PATIENCE_S)
     finally:
         await stock.stop()
@@ -86,10 +87,12 @@ async def test_t16_a_consumer_whose_fetching_died_says_nothing(cluster: Cluster)
         consumer._fetcher._proc_fetch_request = broken
         consumer.assign([TopicPartition(topic, 0)])
         await asyncio.wait((consumer._fetcher._fetch_task,), timeout=PATIENCE_S)
-        assert isinstance(consumer._fetcher._fetch_task.exception(), KafkaError)
+        with pinned("T16 (fetching dies and says nothing)", "trivium/kafka/guard.py (fetched) and streams/watchdog.py"):
+            assert isinstance(consumer._fetcher._fetch_task.exception(), KafkaError)
         async with Producer(cluster.bootstrap) as producer:
             await producer.publish(Record(topic, b"k", b"v"), 30_000)
-        assert await consumer.getmany(timeout_ms=1_500) == {}
+        with pinned("T16 (fetching dies and says nothing)", "trivium/kafka/guard.py (fetched) and streams/watchdog.py"):
+            assert await consumer.getmany(timeout_ms=1_500) == {}
     finally:
         # Only whoever stops it is told.
         with pytest.raises(KafkaError):
@@ -124,8 +127,9 @@ def _sent_by_librdkafka(bootstrap: str, topic: str, options: dict[str, str]) -> 
 
 def test_what_is_committed_by_default_is_what_was_merely_read() -> None:
     """Instead: enable_auto_commit=False wherever a consumer is made."""
-    assert inspect.signature(AIOKafkaConsumer).parameters["enable_auto_commit"].default is True
-    assert inspect.signature(AIOKafkaProducer).parameters["enable_idempotence"].default is False
+    with pinned("a default", "enable_auto_commit=False or enable_idempotence=True of trivium/kafka"):
+        assert inspect.signature(AIOKafkaConsumer).parameters["enable_auto_commit"].default is True
+        assert inspect.signature(AIOKafkaProducer).parameters["enable_idempotence"].default is False
 
 
 async def test_the_embedded_broker_makes_topics_of_four_partitions() -> None:
@@ -139,7 +143,8 @@ async def test_the_embedded_broker_makes_topics_of_four_partitions() -> None:
             while not (found := consumer.partitions_for_topic("never-made")):
                 assert time.monotonic() < deadline
                 await consumer._client.force_metadata_update()
-            assert len(found) == 4
+            with pinned("topics of four partitions", "infra/broker.py (every topic is made first)"):
+                assert len(found) == 4
         finally:
             await consumer.stop()
 
@@ -171,7 +176,8 @@ async def test_the_embedded_broker_forgets_old_records_without_an_error() -> Non
         await consumer.start()
         try:
             first = await consumer.beginning_offsets(consumer.assignment())
-            assert min(first.values()) > 10
+            with pinned("old records vanish", "the bound on what is outstanding at publishing"):
+                assert min(first.values()) > 10
         finally:
             await consumer.stop()
 
@@ -195,7 +201,8 @@ async def test_1101_a_stock_producer_waits_for_ever_for_a_broker_that_is_gone(cl
     await ours.stop()
     # Ten times its request timeout later, the stock one has given up neither.
     done, _ = await asyncio.wait((sending, stopping), timeout=10, return_when=asyncio.FIRST_COMPLETED)
-    assert not done, [task.exception() for task in done]
+    with pinned("aiokafka #1101 (waits for ever)", "trivium/kafka/producer.py (bounded waits)"):
+        assert not done, [task.exception() for task in done]
     await stock._sender.close()
     stock._message_accumulator.fail_all(KafkaError("the test is over"))
     await asyncio.gather(sending, stopping, return_exceptions=True)

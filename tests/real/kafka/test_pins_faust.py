@@ -25,6 +25,7 @@ from faust.types import TP
 from infra.kafka.cluster import Cluster
 from streams.consumer import records_of
 from streams.transport import AppOptions, brokers, build_app, safe_consumer, settings
+from tests.real.kafka.pins import pinned
 from trivium.kafka.admin import admin
 from trivium.kafka.producer import Producer
 from trivium.kafka.record import Record
@@ -113,8 +114,9 @@ async def test_t1_stock_commits_past_an_event_in_flight(place: Place) -> None:
         await until(lambda: len(seen) == COUNT)
         for event in seen[1:]:
             event.ack()
-        # The first record is still in flight, and a crash now loses it.
-        await place.until_committed(0, COUNT)
+        with pinned("T1 (faust #606)", "streams/consumer.py (floors)"):
+            # The first record is still in flight, and a crash now loses it.
+            await place.until_committed(0, COUNT)
 
 
 async def test_t1_ours_does_not(place: Place) -> None:
@@ -144,7 +146,8 @@ async def test_t5_stock_forgets_what_is_done_when_partitions_are_revoked(place: 
         for event in seen:
             event.ack()
         await app.consumer.on_partitions_revoked({TP(place.topic, 0), TP(place.topic, 1)})
-        assert not await place.committed(0)
+        with pinned("T5 (acknowledgements are forgotten on a revocation)", "streams/consumer.py (on_partitions_revoked)"):
+            assert not await place.committed(0)
 
 
 async def test_t5_ours_commits_it(place: Place) -> None:
@@ -171,9 +174,10 @@ async def test_t4_a_body_that_raises_skips_its_record(place: Place) -> None:
             done.append(value)
 
     app.agent(app.topic(place.topic, value_type=bytes, internal=False), name="take")(take)
-    async with running(app):
-        await place.until_committed(0, 1)
-    assert b"0" not in done
+    with pinned("T4 (a body that raises skips its record)", "streams/worker.py (agent_of)"):
+        async with running(app):
+            await place.until_committed(0, 1)
+        assert b"0" not in done
 
 
 async def test_the_compiled_stream_captures_the_set_of_unacked_messages(place: Place) -> None:
@@ -181,13 +185,15 @@ async def test_the_compiled_stream_captures_the_set_of_unacked_messages(place: P
     app, tracked, late = place.stock(), list[Any](), set[Any]()
     seen = collecting(app, place.topic)
     async with running(app):
-        assert isinstance(app.consumer._unacked_messages, WeakSet)
+        with pinned("T9 (unacknowledged messages are held weakly)", "streams/consumer.py (Nothing)"):
+            assert isinstance(app.consumer._unacked_messages, WeakSet)
         app.consumer.track_message = tracked.append
         app.consumer._unacked_messages = late
         await place.send(1, COUNT)
         await until(lambda: len(seen) == 2 * COUNT)
-    assert not late
-    assert not tracked
+    with pinned("the captured set of unacknowledged messages", "streams/consumer.py (Nothing, made in __init__)"):
+        assert not late
+        assert not tracked
 
 
 async def test_a_fetch_waits_for_1500_ms_whatever_is_set(place: Place) -> None:
@@ -198,21 +204,24 @@ async def test_a_fetch_waits_for_1500_ms_whatever_is_set(place: Place) -> None:
         await until(lambda: len(seen) == COUNT)
         thread = app.consumer._thread
         assert isinstance(thread, AIOKafkaConsumerThread)
-        assert thread._consumer._fetch_max_wait_ms == 1_500
+        with pinned("the hard-coded wait of fetches", "streams/consumer.py (_create_worker_consumer)"):
+            assert thread._consumer._fetch_max_wait_ms == 1_500
 
 
 def test_t6_t12_t22_defaults_that_ours_replace(tmp_path: Path) -> None:
     """Instead: streams/transport.py and trivium/kafka/producer.py."""
     app = faust.App("pin", broker=brokers("127.0.0.1:1"), datadir=tmp_path)
-    assert app.conf.stream_wait_empty is True
-    assert app.conf.broker_session_timeout >= 60
-    assert "enable_idempotence" not in app.producer._settings_default()
+    with pinned("T6, T12 or T22 (a default)", "streams/transport.py or trivium/kafka/producer.py"):
+        assert app.conf.stream_wait_empty is True
+        assert app.conf.broker_session_timeout >= 60
+        assert "enable_idempotence" not in app.producer._settings_default()
 
 
 def test_t14_the_worker_turns_the_web_server_on_by_itself() -> None:
     """Instead: `faust -A streams.app worker --without-web` in the documentation, and `python -m streams`."""
     found = [option for option in _options() if "--with-web" in option.opts]
-    assert [option.default for option in found] == [True]
+    with pinned("T14 (the web server turns itself on)", "README.md, where faust's worker command is shown"):
+        assert [option.default for option in found] == [True]
 
 
 def _options() -> list[Any]:
