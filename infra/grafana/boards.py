@@ -63,13 +63,24 @@ def money() -> dict[str, Any]:
         Panel("Output tokens a second by target", (Query(rate(n.METRIC_TOKENS, "target", '{kind="output"}'), "{{target}}"),), stacked=True),
         Panel("Retrieved context's share of the input, by target",
               (Query(share(context, read), "{{target}}"),), unit="percentunit"),
+        Panel("Budgets: spent share of the limit", (Query(f"max by (budget, hard) ({n.METRIC_BUDGET_USED})", "{{budget}} hard={{hard}}"),),
+              unit="percentunit", about="In the present day or month; of a budget with parts, the part that is nearest to its end."),
+        Panel("Budgets: dollars spent", (Query(f"max by (budget) ({n.METRIC_BUDGET_SPENT}) / 1e6", "{{budget}}"),), unit="currencyUSD",
+              about="All parts of a budget together."),
+        Panel("Budgets: dollars held and not spent", (Query(f"max by (budget) ({n.METRIC_BUDGET_RESERVED}) / 1e6", "{{budget}}"),),
+              unit="currencyUSD", about="Slices of the processes that pay. What a dead one held comes back when the auditor closes its account."),
+        Panel("Budgets: limits in dollars", (Query(f"max by (budget) ({n.METRIC_BUDGET_LIMIT}) / 1e6", "{{budget}}"),), unit="currencyUSD"),
+        Panel("Refused because a budget is used up, by tenant", (Query(rate(n.METRIC_OVER_BUDGET, "tenant"), "{{tenant}}"),), unit="reqps",
+              stacked=True),
+        Panel("Alerts of budgets", (Query(f"sum by (result) (increase({n.METRIC_BUDGET_ALERTS}[1h]))", "{{result}}"),), stacked=True,
+              about="In an hour. not_posted: the webhook did not take them; trivium.alerts and the log have them."),
     ])  # fmt: skip
 
 
 def tiers() -> dict[str, Any]:
     """How the tiers do."""
     attempts = n.METRIC_ATTEMPTS
-    faults = rate(attempts, "target", '{outcome!="answer"}')
+    faults = rate(attempts, "target", '{outcome!~"answer|over_budget"}')
     return board("trivium-tiers", "Trivium: tiers", "The targets as their tiers see them, over both doors.", [
         latency("Time to first token", n.METRIC_TTFT, "target", "From the call to the first token, queue not included."),
         latency("Time per output token after the first", n.METRIC_TPOT, "target", "Rises when a model server is full."),

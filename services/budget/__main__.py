@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 from services.budget.auditor import ATTEMPTS, Auditor
+from trivium.alerts.figures import BudgetFigures
 from trivium.alerts.watch import Alerts
 from trivium.alerts.webhook import Webhook
 from trivium.core.budget import Key
@@ -17,6 +18,7 @@ from trivium.kafka.security import read_kafka
 from trivium.kafka.waiting import await_broker
 from trivium.process import Process, run
 from trivium.settings import AlertSettings, KafkaSettings, read
+from trivium.tier.meter import now_ms
 
 
 async def main(process: Process) -> None:
@@ -40,6 +42,8 @@ async def main(process: Process) -> None:
             return
         alerts.append(await stack.enter_async_context(Alerts(auditor.state, producer, kafka.bootstrap, webhook, reading)))
         alerts[0].begin()
+        figures = BudgetFigures(auditor.state, now_ms, lambda: alerts[0].count, lambda: webhook.given_up)
+        process.metrics.registry.register(figures)
         await process.ready()
         await auditor.run(process.stopping)
 

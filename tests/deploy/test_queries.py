@@ -11,8 +11,11 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from infra.grafana.__main__ import texts
 from tests.deploy.shipped import KNOWN, PROCESSES, ROOT, alerts, compose, dashboards
-from trivium.core.outcome import Answer, Attempt, Outcome, ReasonCode, Terminal, TerminalKind, Usage
-from trivium.core.policy import Shown
+from trivium.alerts.figures import BudgetFigures
+from trivium.core.budget import Rules
+from trivium.core.budget_fold import State
+from trivium.core.outcome import Answer, Attempt, Outcome, Reason, ReasonCode, Terminal, TerminalKind, Usage
+from trivium.core.policy import Budget, Period, Shown
 from trivium.core.request import Identity, Request
 from trivium.telemetry import names
 from trivium.telemetry.metrics import Metrics, merged
@@ -39,6 +42,11 @@ def exported() -> dict[str, set[str]]:
     metrics.queue_wait("cloud/small", 1)
     metrics.breaker("cloud/small", "closed")
     metrics.deadletter(ReasonCode.UNDECODABLE)
+    refused = Terminal(who, TerminalKind.REFUSED, reason=Reason(ReasonCode.OVER_BUDGET, "no money"))
+    metrics.terminal(refused, "grpc", Request(who, ()), Shown())
+    state = State()
+    state.take_rules(Rules(1, (Budget("b", Period.DAY, 5),)), 0)
+    metrics.registry.register(BudgetFigures(state, lambda: 0, lambda: 1, lambda: 1))
     found: dict[str, set[str]] = dict(OF_PROMETHEUS)
     for family in text_string_to_metric_families(merged({"0": metrics.render().decode()}).decode()):
         for sample in family.samples:

@@ -68,6 +68,7 @@ class Metrics:
         self._shed = Counter(names.METRIC_SHED, "Turned away by load.", ("target", "priority"), registry=registry)
         for priority in Priority:
             self._shed.labels("", priority.value)
+        self._over_budget = Counter(names.METRIC_OVER_BUDGET, "Refused for money.", ("tenant",), registry=registry)
         self._ambiguous = Counter(
             names.METRIC_AMBIGUOUS, "Perhaps paid, and came again.", ("target", "then"), registry=registry
         )
@@ -100,8 +101,11 @@ class Metrics:
             known = self._known[labels] = (self._terminals.labels(*labels), duration)
         known[0].inc()
         known[1].observe(max(terminal.ended_ms - terminal.arrived_ms, 0) / 1000)
-        if terminal.reason is not None and terminal.reason.code is ReasonCode.OVERLOADED and asked is not None:
-            self.shed("", asked.priority.value)
+        if terminal.reason is not None and asked is not None:
+            if terminal.reason.code is ReasonCode.OVERLOADED:
+                self.shed("", asked.priority.value)
+            elif terminal.reason.code is ReasonCode.OVER_BUDGET:
+                self._over_budget.labels(terminal.identity.tenant).inc()
         for attempt in terminal.attempts:
             if attempt.cost_micro_dollars:
                 key = (attempt.target, terminal.task_type)
