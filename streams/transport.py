@@ -30,7 +30,7 @@ class AppOptions:
     """Static membership; empty: none (and none on the embedded broker)."""
     fetch_max_wait_ms: int = 10
     session_timeout_ms: int = 10_000
-    heartbeat_ms: int = 3_000
+    heartbeat_ms: int = 1_000
     commit_every_ms: int = 200
     buffer: int = 16_384
     """Records between fetching and the agent; too few make back-pressure pause the fetching."""

@@ -112,7 +112,8 @@ class Crew(Service):
         self._pulse.start()
         ports = RouterPorts(knowledge.policies, knowledge.facts, effects, outbox, process.metrics, process.tracing, signatures=knowledge.signatures)
         self._router = Router(ports)
-        self._look = self._kept.enter_context(frozen_noticed(self._options.kafka.session_timeout_ms, process.tuned))
+        kafka = self._options.kafka
+        self._look = self._kept.enter_context(frozen_noticed(kafka.session_timeout_ms, kafka.heartbeat_ms, process.tuned))
         self._timer = OverdueTimer(self._router, effects, outbox, knowledge.pulses, process.metrics, self._look)
         self.app.on_rebalance_complete.connect(self._rebalanced)
         self.app.on_partitions_revoked.connect(self._revoked)

@@ -24,7 +24,7 @@ class KafkaSettings:
     replication: int = setting("REPLICATION", 1, "replication factor when `trivium topics` creates")
     fetch_max_wait_ms: int = setting("FETCH_MAX_WAIT_MS", 10, "longest wait of a fetch; the embedded broker answers only then")
     session_timeout_ms: int = setting("SESSION_TIMEOUT_MS", 10_000, "consumer-group session timeout, and how long a pulse counts")
-    heartbeat_ms: int = setting("HEARTBEAT_MS", 3_000, "consumer-group heartbeat")
+    heartbeat_ms: int = setting("HEARTBEAT_MS", 1_000, "consumer-group heartbeat; a member that was frozen for the session timeout less this leaves")
     static_member: bool = setting("STATIC_MEMBER", False, "static group membership under TRIVIUM_INSTANCE: for names that stay, as a StatefulSet's")
     max_message_bytes: int = setting("MAX_MESSAGE_BYTES", 4_000_000, "largest record that is produced")
     connect_timeout_ms: int = setting("CONNECT_TIMEOUT_MS", 8_000, "how long one try to reach a broker takes; a command then says so and leaves")

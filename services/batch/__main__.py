@@ -55,7 +55,7 @@ async def main(process: Process) -> None:
         outbox = await stack.enter_async_context(
             outbox_of(process.crash, producer, on_refused, OutboxOptions(patience_ms=_PATIENCE_MS))
         )
-        look = stack.enter_context(frozen_noticed(kafka.session_timeout_ms, process.tuned))
+        look = stack.enter_context(frozen_noticed(kafka.session_timeout_ms, kafka.heartbeat_ms, process.tuned))
         writer = Writer(tier, process.instance, kafka.partitions, kafka.max_message_bytes)
         pen, write = Pen(writer, lane, process.tracing), writing(outbox)
         make: Callable[[], Owner]

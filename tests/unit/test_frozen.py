@@ -12,7 +12,7 @@ from trivium.kafka.frozen import STATUS, Frozen
 PROGRAM = """
 import time
 from trivium.kafka.frozen import frozen_noticed
-with frozen_noticed(1_000, alone=True) as look:
+with frozen_noticed(1_200, 200, alone=True) as look:
     print("here", flush=True)
     end = time.monotonic() + 20
     while time.monotonic() < end:

@@ -56,7 +56,7 @@ class GroupOptions:
     commit_every_ms: int = 200
     session_timeout_ms: int = 10_000
     """On the embedded broker a member that comes back waits for one second less than this before it is let in."""
-    heartbeat_ms: int = 3_000
+    heartbeat_ms: int = 1_000
     request_timeout_ms: int = 15_000
     start_timeout_ms: int = 8_000
     commit_timeout_ms: int = 3_000

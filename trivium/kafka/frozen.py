@@ -1,11 +1,14 @@
-"""Leaves a process that was frozen for longer than its group waits (SIGSTOP, a debugger, a host that gave it no time).
+"""Leaves a process that was frozen for so long that its group may have given it up (SIGSTOP, a debugger, a host that gave it no time).
 
 When it thaws, its partitions are another's, its view of the others is old, and it does not know it: it would call again what
 was called since, and refuse what was answered, until the group tells it. Kafka has no fence against that outside of
 transactions. So whoever acts asks first, and a process that has slept too long ends at once: what it had is in the log.
 
-    with frozen_noticed(session_timeout_ms, process.tuned) as look:
+    with frozen_noticed(session_timeout_ms, heartbeat_ms, process.tuned) as look:
         look()      before anything that another may have done meanwhile; 0.1 us
+
+A group counts from the last heartbeat, which may have been sent a heartbeat's interval before the process froze. Whoever was
+frozen for less than the session timeout without that has lost nothing, and stays.
 """
 
 import logging
@@ -57,12 +60,12 @@ class Frozen:
 
 
 @contextmanager
-def frozen_noticed(session_timeout_ms: int, alone: bool) -> Iterator[Callable[[], None]]:
+def frozen_noticed(session_timeout_ms: int, heartbeat_ms: int, alone: bool) -> Iterator[Callable[[], None]]:
     """For a member of a group. `alone`: it is what its process is for; a part of a test's process is never frozen alone, and never leaves."""
     if not alone:
         yield nothing
         return
-    frozen = Frozen(session_timeout_ms / 1000, _leave)
+    frozen = Frozen((session_timeout_ms - heartbeat_ms) / 1000, _leave)
     frozen.start()
     try:
         yield frozen.look

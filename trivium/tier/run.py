@@ -78,7 +78,7 @@ async def run_tier(
         budgets = await stack.enter_async_context(keeper)
         watched: list[asyncio.Future[None]] = [outbox.failed]
         if settings.kafka_worker:
-            look = stack.enter_context(frozen_noticed(kafka.session_timeout_ms, process.tuned))
+            look = stack.enter_context(frozen_noticed(kafka.session_timeout_ms, kafka.heartbeat_ms, process.tuned))
             options = _working(process, kafka, look)
             worker = Worker(caller, writer, outbox, process.tracing, options, budgets)
             await stack.enter_async_context(worker)
