@@ -81,6 +81,9 @@ class Filling:
             await self._asked(lambda: self.store.reset(anew))
         if records:
             await self._count(records, reader.since)
+        else:
+            # So that what was removed is noticed before somebody asks for a report.
+            await self._asked(self.store.look)
         return len(records)
 
     async def _count(self, records: Sequence[Delivered], since: Mapping[Place, int]) -> None:
@@ -99,6 +102,8 @@ class Filling:
         pause_s, said, began = _PAUSE_S, 0.0, time.monotonic()
         while True:
             try:
+                if said and await asyncio.to_thread(self.store.prepare):
+                    raise OutOfStep("the ledger's database came back empty: the topics are read from their beginning")
                 answer = await asyncio.to_thread(question)
             except DBAPIError as error:
                 if not away(error):

@@ -1,12 +1,15 @@
 """The ledger's process as it runs, in this event loop, over topics that the test writes."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import grpc
 
 from services.ledger.__main__ import main
 from tests.contract.ledger_records import Log
@@ -52,9 +55,12 @@ class Service:
         """The total, once it is as it must be; what it is at the end of a generous while otherwise."""
         ends = time.monotonic() + BOUND_S
         while True:
-            total = (await self.report(**asked))[-1]
-            if until(total) or time.monotonic() > ends:
-                return total
+            with contextlib.suppress(grpc.aio.AioRpcError):
+                total = (await self.report(**asked))[-1]
+                if until(total):
+                    return total
+            if time.monotonic() > ends:
+                return (await self.report(**asked))[-1]
             await asyncio.sleep(0.02)
 
     def metric(self, name: str) -> float | None:

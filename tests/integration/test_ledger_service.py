@@ -96,6 +96,27 @@ async def test_a_database_that_goes_away_is_waited_for(broker: str, tmp_path: Pa
     assert "the ledger's database is back" in caplog.text
 
 
+@pytest.mark.parametrize("ending", ["", "*"], ids=["the file alone", "what lies beside it too"])
+async def test_a_file_that_is_removed_is_made_anew_and_filled_from_the_topics(broker: str, tmp_path: Path, ending: str, caplog: pytest.LogCaptureFixture) -> None:
+    log, at = Log(), now_ms()
+    await write(broker, [*answered(log, "a", 100, at_ms=at), log.put(topics.FEEDBACK, feedback("a", at_ms=at))])
+    async with ledger_service(tmp_path, broker, str(tmp_path / "ledger.db")) as ledger:
+        await ledger.total(lambda line: line.requests == line.attempts == line.resolved == 1)
+        remove(tmp_path, f"ledger.db{ending}")
+        # Nothing new is needed for it, and what comes is counted too.
+        total = await ledger.total(lambda line: line.requests == line.attempts == line.resolved == 1, by=["team"])
+        assert (total.cost, total.resolved) == (100, 1)
+        await write(broker, answered(log, "b", 20, at_ms=at))
+        total = await ledger.total(lambda line: line.requests == line.attempts == 2, by=["team"])
+        assert (total.cost, total.requests, (tmp_path / "ledger.db").exists()) == (120, 2, True)
+    assert "the ledger's database came back empty" in caplog.text
+
+
+def remove(folder: Path, pattern: str) -> None:
+    for path in folder.glob(pattern):
+        path.unlink()
+
+
 async def test_a_record_that_is_not_counted_is_said_and_counted_as_that(broker: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     log, at = Log(), now_ms()
     await write(broker, [log.put(CLOUD, b"\xff\xff"), log.put(CLOUD, started("a", begun_ms=at)), log.put(CLOUD, settled("a", begun_ms=at))])

@@ -1,13 +1,14 @@
 """Opening a database, and the few statements that differ between SQLite and PostgreSQL."""
 
+import os
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Column, Connection, Engine, Table, create_engine, event, make_url, select, text
+from sqlalchemy import Column, Connection, Engine, Table, create_engine, event, inspect, make_url, select, text
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError, NoSuchModuleError
 
 from trivium.core.errors import BadSetting, Unreachable
 from trivium.ledger.schema import VERSION, meta, metadata
@@ -50,7 +51,7 @@ def opened(database: str, create: bool = True) -> Engine:
             raise Unreachable(f"there is no ledger at {path}: python -m services.ledger makes it")
     engine = _engine(url)
     try:
-        _prepare(engine, create)
+        prepare(engine, create)
     except DBAPIError as error:
         engine.dispose()
         raise Unreachable(f"the ledger's database {shown(database)} cannot be used: {reason_of(error)}") from None
@@ -109,6 +110,7 @@ def _engine(url: str) -> Engine:
         if url.startswith("sqlite"):
             engine = create_engine(url, connect_args={"timeout": _WAIT_S, "check_same_thread": False})
             event.listen(engine, "connect", _sqlite)
+            event.listen(engine, "checkout", _same_file)
             return engine
         waits = {"connect_timeout": _WAIT_S, "options": "-c statement_timeout=60000 -c lock_timeout=60000"}
         return create_engine(url, connect_args=waits, pool_pre_ping=True, pool_size=4)
@@ -116,19 +118,39 @@ def _engine(url: str) -> Engine:
         raise BadSetting(f"the ledger's database needs a driver that is not installed ({error}): pip install 'trivium[ledger]'") from None
 
 
-def _sqlite(connection: sqlite3.Connection, _record: object) -> None:
+def _sqlite(connection: sqlite3.Connection, record: Any) -> None:
     # Transactions are begun by `locked`, at once for writing: one that begins by reading fails when another wrote meanwhile.
     connection.isolation_level = None
     connection.execute("PRAGMA journal_mode=WAL")
     # What the last moments before a power cut had is read from the topics again.
     connection.execute("PRAGMA synchronous=NORMAL")
     connection.execute("PRAGMA cache_size=-65536")
+    record.info["file"] = _file_of(connection)
 
 
-def _prepare(engine: Engine, create: bool) -> None:
+def _same_file(connection: sqlite3.Connection, record: Any, _proxy: object) -> None:
+    """A file that was removed goes on to exist for those that have it open: they would fill what nobody can read."""
+    if record.info["file"] is not None and _file_of(connection, record.info["file"][0]) != record.info["file"]:
+        raise DisconnectionError("the file was removed or replaced")
+
+
+def _file_of(connection: sqlite3.Connection, path: str = "") -> tuple[str, int, int] | None:
+    """Name, device and number of the file of a connection; None in memory, or when it is gone."""
+    path = path or next(iter(connection.execute("PRAGMA database_list")))[2]
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return path, found.st_dev, found.st_ino
+
+
+def prepare(engine: Engine, create: bool = True) -> bool:
+    """Sees to the tables. True when there were none: whatever was counted is gone, and the topics tell it again. Raises BadSetting
+    for tables of another version, and what the database raises."""
     with engine.begin() as connection:
         if create:
             locked(connection)
+            anew = not inspect(connection).has_table(meta.name)
             metadata.create_all(connection)
             put(connection, meta, [{"name": "version", "value": str(VERSION)}], keep=True)
         found = connection.execute(select(meta.c.value).where(meta.c.name == "version")).scalar()
@@ -137,5 +159,5 @@ def _prepare(engine: Engine, create: bool) -> None:
             f"the ledger's tables are of version {found}, this program's of version {VERSION}: name another database, "
             "the topics fill it"
         )
-
+    return create and anew
 

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine, Table, delete, select
 
 from trivium.core.errors import TriviumError
 from trivium.kafka.record import Delivered
-from trivium.ledger.database import locked, put, rows_of
+from trivium.ledger.database import locked, prepare, put, rows_of
 from trivium.ledger.erasing import Forgetting
 from trivium.ledger.facts import Asked, Erasure, Execution, Fact, Feedback, Series, Stray, Unusable, fact_of
 from trivium.ledger.histogram import changed
@@ -116,6 +116,18 @@ class Store:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self._known: set[int] = set()
+
+    def prepare(self) -> bool:
+        """Sees to the tables when the database was away. True when they had to be made: it is empty."""
+        anew = prepare(self.engine)
+        if anew:
+            self._known.clear()
+        return anew
+
+    def look(self) -> None:
+        """Raises what the database raises when its tables are gone."""
+        with self.engine.connect() as connection:
+            connection.execute(select(meta.c.value)).first()
 
     def read_so_far(self) -> dict[Place, Read]:
         """Where reading goes on."""
