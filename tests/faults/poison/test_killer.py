@@ -9,6 +9,7 @@ from tests.integration.router.conftest import World, world
 from trivium.core.outcome import TerminalKind
 from trivium.core.partition import home
 from trivium.core.request import Identity
+from trivium.kafka.frozen import STATUS
 from trivium.kafka.record import Record
 from trivium.kafka.suspects import DEAD_AFTER
 from trivium.kafka.topics import REQUESTS
@@ -28,7 +29,7 @@ def be_patient(policy: Path) -> None:
 
 async def started(world: World, folder: Path) -> RunningPart:
     """A router process; it may be dead before it is ready."""
-    environ = {**world.environ, "TRIVIUM_INSTANCE": "", "TRIVIUM_WATCHDOG_MS": "120000"}
+    environ = {**world.environ, "TRIVIUM_INSTANCE": "", "TRIVIUM_WATCHDOG_MS": "120000", "TRIVIUM_SESSION_TIMEOUT_MS": "4000"}
     return await RunningPart.start(Part("router", "tests.faults.poison.deadly", (), environ), folder)
 
 
@@ -48,7 +49,8 @@ async def until_dead_or(world: World, router: RunningPart, letters: int) -> bool
         for task in (died, told):
             task.cancel()
         await asyncio.gather(died, told, return_exceptions=True)
-    assert router.process.returncode == -signal.SIGKILL, router.failure()
+    # Or it was left without time by a busy machine, and noticed.
+    assert router.process.returncode in (-signal.SIGKILL, STATUS), router.failure()
     return True
 
 
@@ -59,11 +61,11 @@ async def test_a_record_that_kills_three_times_goes_aside_and_its_neighbours_are
     await world.send(Record(REQUESTS, b"acme/x", KILLER, (("content-type", b"application/protobuf"),), here))
     after = [await world.ask(f"after {number}", timeout_ms=PATIENT_MS) for number in range(6)]
     deaths = 0
-    while True:
+    for _ in range(2 * MOST_DEATHS):
         router = await started(world, tmp_path)
         if not await until_dead_or(world, router, 1):
             break
-        deaths += 1
+        deaths += router.process.returncode == -signal.SIGKILL
         await router.stop()
         assert deaths <= MOST_DEATHS, router.log.read_text()[-3_000:]
     letter = await world.letter()

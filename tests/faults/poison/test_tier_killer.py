@@ -7,6 +7,7 @@ from pathlib import Path
 from infra.part import Part, RunningPart
 from tests.integration.test_tier_worker import PARTITIONS, Mesh, mesh, record, work
 from trivium.core.request import Identity
+from trivium.kafka.frozen import STATUS
 from trivium.kafka.record import Record
 from trivium.kafka.suspects import DEAD_AFTER
 from trivium.tier.meter import now_ms
@@ -43,7 +44,8 @@ async def until_dead_or(mesh: Mesh, tier: RunningPart, outcomes: int, letters: i
             task.cancel()
         await asyncio.gather(died, there, return_exceptions=True)
     if tier.process.returncode is not None:
-        assert tier.process.returncode == -signal.SIGKILL, tier.failure()
+        # Or it was left without time by a busy machine, and noticed.
+        assert tier.process.returncode in (-signal.SIGKILL, STATUS), tier.failure()
     return tier.process.returncode is not None
 
 
@@ -54,14 +56,14 @@ async def test_work_that_kills_goes_aside_and_its_neighbours_are_answered(mesh: 
     innocent.append("next-to-it")
     environ = {
         "TRIVIUM_KAFKA": mesh.broker.bootstrap, "TRIVIUM_PARTITIONS": str(PARTITIONS),
-        "TRIVIUM_SESSION_TIMEOUT_MS": "2000", "TRIVIUM_HEARTBEAT_MS": "300", "TRIVIUM_SLOTS": "2",
+        "TRIVIUM_SESSION_TIMEOUT_MS": "4000", "TRIVIUM_HEARTBEAT_MS": "300", "TRIVIUM_SLOTS": "2",
     }  # fmt: skip
     deaths = 0
-    while True:
+    for _ in range(2 * MOST_DEATHS):
         tier = await RunningPart.start(Part("tier", "tests.faults.poison.deadly_tier", (), environ), tmp_path)
         if not await until_dead_or(mesh, tier, len(innocent) + 1, 2):
             break
-        deaths += 1
+        deaths += tier.process.returncode == -signal.SIGKILL
         await tier.stop()
         assert deaths <= MOST_DEATHS, tier.log.read_text()[-3_000:]
     await tier.stop()
