@@ -1,5 +1,6 @@
 """What becomes of a request whose next target a hard budget cannot pay."""
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -7,10 +8,11 @@ import pytest
 from tests.unit.journeys import FRONTIER, NOW, OWN, SMALL, a_policy, a_request, after, called, ended, fault, started
 from trivium.core.decision import Classification
 from trivium.core.explain import explain, plain_dollars
+from trivium.core.journey import begin
 from trivium.core.outcome import Answer, Fault, FaultKind, ReasonCode, TerminalKind, Verdict
 from trivium.core.over import anew
-from trivium.core.policy import Budget, Leg, Over, Period, Policy, TaskSpec, TaskType
-from trivium.core.slip import Health, TargetFacts
+from trivium.core.policy import Budget, Leg, Over, Patience, Period, Policy, Prices, TaskSpec, TaskType
+from trivium.core.slip import Arrival, Call, Facts, Health, TargetFacts
 from trivium.core.whatif import Known, smallest_change
 
 POOR = Fault(FaultKind.OVER_BUDGET, "budget acme-month has $0.001000 left, the call may cost $0.002600", budget="acme-month")
@@ -132,6 +134,52 @@ def test_what_follows_a_fault_of_another_kind_still_obeys_the_budget() -> None:
     assert end.terminal.reason is not None
     assert end.terminal.reason.code is ReasonCode.OVER_BUDGET
     assert [a.fault.kind for a in end.terminal.attempts if a.fault] == [FaultKind.UNAVAILABLE, FaultKind.OVER_BUDGET]
+
+
+HOUR = 3_600_000
+HALF = dataclasses.replace(FRONTIER, prices=Prices(2_500_000, 12_500_000))
+
+
+def patiently(policy: Policy, **fields: Any) -> Call:
+    return called(begin(a_request(task_type="dear", timeout_ms=HOUR, **fields), policy, Facts(NOW), Arrival(may_wait=True)))
+
+
+def test_batch_asks_the_same_target_at_half_the_price_when_the_deadline_allows() -> None:
+    policy = with_budget(Over.BATCH, max_timeout_ms=HOUR, patience=Patience({"cloud/frontier": HALF}))
+    first = patiently(policy)
+    assert first.work.wait is None, "of normal priority: it does not wait by itself"
+    second = called(after(first, POOR, policy=policy))
+    assert (second.work.target, second.work.attempt) == (HALF, 2)
+    assert second.work.wait is not None
+    assert second.journey.attempts[-1].batch
+    end = ended(after(second, Answer("Slowly."), policy=policy))
+    assert [(a.batch, a.verdict) for a in end.terminal.attempts] == [(False, Verdict.FELL_BACK), (True, Verdict.ACCEPTED)]
+
+
+def test_batch_that_cannot_be_paid_either_goes_down() -> None:
+    policy = with_budget(Over.BATCH, max_timeout_ms=HOUR, patience=Patience({"cloud/frontier": HALF}))
+    second = called(after(patiently(policy), POOR, policy=policy))
+    third = called(after(second, POOR, policy=policy))
+    assert third.work.target is SMALL
+    assert third.work.wait is None
+
+
+def test_batch_that_was_in_vain_is_not_made_again() -> None:
+    policy = with_budget(Over.BATCH, max_timeout_ms=HOUR, patience=Patience({"cloud/frontier": HALF}))
+    second = called(after(patiently(policy), POOR, policy=policy))
+    normal = called(after(second, fault(FaultKind.OVERDUE), policy=policy))
+    assert (normal.work.target.name, normal.work.wait) == ("cloud/frontier", None)
+    assert called(after(normal, POOR, policy=policy)).work.target is SMALL
+
+
+@pytest.mark.parametrize("why", ["the caller waits", "the deadline is near", "the target takes none"])
+def test_what_cannot_be_batch_work_goes_down(why: str) -> None:
+    named = "cloud/other" if why == "the target takes none" else "cloud/frontier"
+    policy = with_budget(Over.BATCH, max_timeout_ms=HOUR, patience=Patience({named: HALF}))
+    timeout = 20_000 if why == "the deadline is near" else HOUR
+    arrival = Arrival(may_wait=why != "the caller waits")
+    first = called(begin(a_request(task_type="dear", timeout_ms=timeout), policy, Facts(NOW), arrival))
+    assert called(after(first, POOR, policy=policy)).work.target is SMALL
 
 
 def test_the_smallest_change_is_the_policys_word_or_a_larger_budget() -> None:

@@ -35,7 +35,21 @@ def call(journey: Journey, trail: Trail, policy: Policy, now_ms: int) -> Call:
         earliest = 0 if last.batch else last.deadline_ms
         until = attempt_deadline(now_ms, journey.deadline_ms, earliest, follows, policy)
         work = Work(journey.request, number, target, journey.task, until)
-    trail.say("walk", words(number, target.name, now_ms, work.deadline_ms, journey.deadline_ms))
+    return _opened(journey, work, trail, now_ms)
+
+
+def as_batch(journey: Journey, trail: Trail, policy: Policy, now_ms: int) -> Call | None:
+    """The same target once more, as batch work at its batch price; None when the caller waits, when it was batch work already, or
+    when it cannot be (the trail says why)."""
+    if not journey.patient or journey.attempts[-1].batch:
+        return None
+    target, number = journey.route[journey.position].target, len(journey.attempts) + 1
+    work = waiting(journey.request, target, journey.task, number, now_ms, journey.deadline_ms, trail, policy, asks=True)
+    return None if work is None else _opened(journey, work, trail, now_ms)
+
+
+def _opened(journey: Journey, work: Work, trail: Trail, now_ms: int) -> Call:
+    trail.say("walk", words(work.attempt, work.target.name, now_ms, work.deadline_ms, journey.deadline_ms))
     opened = replace(
         journey,
         attempts=(*journey.attempts, opening(work, now_ms)),
@@ -45,10 +59,11 @@ def call(journey: Journey, trail: Trail, policy: Policy, now_ms: int) -> Call:
 
 
 def waiting(
-    request: Request, target: Target, task: TaskSpec, number: int, now_ms: int, deadline_ms: int, trail: Trail, policy: Policy
-) -> Work | None:
-    """The attempt as batch work, or None when it is to be called now."""
-    found = patience.waits(request, target, policy, now_ms, deadline_ms)
+    request: Request, target: Target, task: TaskSpec, number: int, now_ms: int, deadline_ms: int, trail: Trail, policy: Policy,
+    asks: bool = False,
+) -> Work | None:  # fmt: skip
+    """The attempt as batch work, or None when it is to be called now. `asks`: whatever the request's priority is."""
+    found = patience.waits(request, target, policy, now_ms, deadline_ms, asks)
     if found is None or isinstance(found, str):
         if found:
             trail.say("patience", f"not batch work: {found}")
