@@ -14,10 +14,10 @@ from trivium import settings
 ROOT: Final = Path(__file__).parents[2]
 CHART: Final = ROOT / "infra/k8s/trivium"
 PROCESSES: Final = ("router", "gateway", "finetuned", "retrieval", "cloud")
-COMPONENTS: Final = (*PROCESSES, "ledger")
-"""What the chart runs for long; the ledger has no group, so nothing scales it."""
+COMPONENTS: Final = (*PROCESSES, "ledger", "budget")
+"""What the chart runs for long; ledger and budget have no group, so nothing scales them."""
 MODULES: Final = {
-    "router": "streams", **{name: f"services.{name}" for name in (*PROCESSES[1:], "ledger")}, "standins": "infra.standins",
+    "router": "streams", **{name: f"services.{name}" for name in (*COMPONENTS[1:],)}, "standins": "infra.standins",
 }  # fmt: skip
 PORTS: Final = {
     "gateway": settings.GatewaySettings.__dataclass_fields__["port"].default,

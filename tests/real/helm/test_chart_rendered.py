@@ -72,7 +72,7 @@ def test_what_there_is(render: Render, arguments: tuple[str, ...]) -> None:
     assert set(of(objects, "Deployment")) == set(COMPONENTS) - {"router"}
     assert set(of(objects, "Service")) == set(COMPONENTS)
     # One replica has nobody to stay up for it.
-    assert set(of(objects, "PodDisruptionBudget")) == (set(COMPONENTS) if arguments else set(PROCESSES))
+    assert set(of(objects, "PodDisruptionBudget")) == {*PROCESSES, *(["ledger"] if arguments else [])}
     assert set(of(objects, "NetworkPolicy")) == {*COMPONENTS, "topics"}
     assert set(of(objects, "Job")) == {"topics"}
 
@@ -92,7 +92,7 @@ def test_nobody_has_rights(render: Render, arguments: tuple[str, ...]) -> None:
             assert context["allowPrivilegeEscalation"] is False
             assert context["capabilities"]["drop"] == ["ALL"]
             assert {"name": "tmp", "mountPath": "/tmp"} in container["volumeMounts"]
-    assert seen == 7
+    assert seen == len(COMPONENTS) + 1
 
 
 @WAYS
@@ -181,9 +181,15 @@ def test_the_ledger_has_a_volume_or_a_server_of_its_own(render: Render) -> None:
     assert (spec["replicas"], ("postgresql", 5432) in set(reached(of(objects, "NetworkPolicy")["ledger"]))) == (2, True)
 
 
-def test_a_mesh_without_a_ledger(render: Render) -> None:
-    objects = render("--set", "ledger.enabled=false")
-    assert "ledger" not in {component for kind in ("Deployment", "Service", "NetworkPolicy") for component in of(objects, kind)}
+@pytest.mark.parametrize("name", ["ledger", "budget"])
+def test_a_mesh_without_it(render: Render, name: str) -> None:
+    objects = render("--set", f"{name}.enabled=false")
+    assert name not in {component for kind in ("Deployment", "Service", "NetworkPolicy") for component in of(objects, kind)}
+
+
+def test_alerts_reach_their_webhook_and_nothing_else(render: Render) -> None:
+    policy = of(render("--set-json", 'network.webhook.peers=[{"ipBlock":{"cidr":"203.0.113.9/32"}}]'), "NetworkPolicy")["budget"]
+    assert ("world 203.0.113.9/32", 443) in set(reached(policy))
 
 
 def test_a_router_keeps_its_name(render: Render) -> None:
@@ -234,6 +240,7 @@ def test_everybody_reaches_what_it_needs_and_nothing_else(render: Render) -> Non
         "retrieval": {dns, kafka, spans, ("finetuned", 7301), ("cloud", 7303), ("milvus", 19530)},
         "cloud": {dns, kafka, spans, ("world 0.0.0.0/0", 443)},
         "ledger": {dns, kafka, spans},
+        "budget": {dns, kafka, spans},
         "topics": {dns, kafka},
     }
 

@@ -19,7 +19,7 @@ from infra.local import free_ports
 from tests.deploy.shipped import PORTS, ROOT, ancestry, dockerfile, image_environment
 from trivium.kafka.topics import all_topics
 
-IMAGES = ("standins", "cloud", "finetuned", "retrieval", "gateway", "router", "ledger")
+IMAGES = ("standins", "cloud", "finetuned", "retrieval", "gateway", "router", "ledger", "budget")
 INSTALL_S, START_S, DRAIN_S = 600, 90, 30
 LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.pyc", "k8s", "grafana", "prometheus")
 

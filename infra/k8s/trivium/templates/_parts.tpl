@@ -18,7 +18,7 @@ app.kubernetes.io/component: {{ .name }}
 
 {{/* All that run for long, by a space. */}}
 {{- define "trivium.components" -}}
-router gateway finetuned retrieval cloud{{ if .Values.ledger.enabled }} ledger{{ end }}
+router gateway finetuned retrieval cloud{{ if .Values.ledger.enabled }} ledger{{ end }}{{ if .Values.budget.enabled }} budget{{ end }}
 {{- end }}
 
 {{/* gRPC port of a component; the router has none. */}}
