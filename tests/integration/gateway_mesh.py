@@ -50,7 +50,8 @@ default: {route: [cloud/small]}
 
 @dataclass
 class ScriptedTier(services_pb2_grpc.TierServicer):
-    """`script`: what this tier does. answer, low, fault, drop (no status of ours), cut (half a stream), wait."""
+    """`script`: what this tier does. answer, low, fault, poor (over budget), drop (no status of ours), cut (half a stream),
+    wait."""
 
     name: str
     script: str = "answer"
@@ -99,7 +100,10 @@ class ScriptedTier(services_pb2_grpc.TierServicer):
             identity=identity_to(identity_from(request)), attempt=work.attempt, target=work.target.name,
             started_ms=now, ended_ms=now, cost_micro_dollars=7, ttft_ms=1, instance=self.name,
         )  # fmt: skip
-        if self.script.startswith("fault"):
+        if self.script == "poor":
+            outcome.cost_micro_dollars = 0
+            outcome.fault.CopyFrom(outcome_pb2.Fault(kind="over_budget", message="too little left", budget="acme-month"))
+        elif self.script.startswith("fault"):
             outcome.fault.CopyFrom(outcome_pb2.Fault(kind="overloaded", message="full", retry_after_ms=1_000))
         else:
             confidence = 0.1 if self.script == "low" else 0.9
