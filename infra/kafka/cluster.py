@@ -141,7 +141,8 @@ def start(options: ClusterOptions, fresh: bool = False, say: Say = to_stderr) ->
     if old is not None and (len(old.nodes), old.secure) != (options.nodes, options.secure):
         was = f"{_count(len(old.nodes))}{' and secure listeners' if old.secure else ''}"
         raise KafkaFailed(f"the data in {options.data} was made with {was}: start it so, or add --fresh to begin with empty data")
-    id = old.id if old else base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+    # As Kafka's own ids: none begins with a hyphen, which its tools take for an option.
+    id = old.id if old else base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").replace("-", "_")
     cluster = Cluster(options.data, plan(options.data, options.nodes, options.port), options.secure, id)
     say(f"starting Kafka {version()}: {_count(options.nodes)} at {cluster.bootstrap}{', SASL over TLS' if options.secure else ''}")
     cluster.start(options.heap_mib, say)
