@@ -62,6 +62,9 @@ def test_another_vendors_columns_are_named(tmp_path: Path) -> None:
         (USAGE + "2026-08-05,,,,,,1,0,0,0,1,0,,\n", {}, "export.csv:2: the column model_version is empty"),
         (USAGE + "2026-08-05,m,,,,,-1,0,0,0,1,0,,\n", {}, "usage_input_tokens_no_cache is '-1'; it must be a whole number"),
         (COST + "2026-08-05,m,,,,,,much,,\n", {}, "cost_usd is 'much'; it must be US dollars"),
+        (COST + "2026-08-05,m,,,,,,€12,,\n", {}, "cost_usd is '€12'; it must be US dollars"),
+        ("d,m,usd,Billing Currency\n2026-08-05,m,1,USD\n2026-08-05,m,1,EUR\n", {"day": "d", "model": "m", "cost": "usd"},
+         "export.csv:3: Billing Currency is 'EUR'; the ledger counts in US dollars, and there is no rate of exchange here"),
         (COST + "2026-08-05,m,,,,,,NaN,,\n", {}, "cost_usd is 'NaN'; it must be US dollars"),
     ],
 )

@@ -154,6 +154,9 @@ def test_conditions_are_structured() -> None:
         ("model: own-7b", "model: 7", "targets.finetuned/own.model: must be a text, not a whole number ('7'); put it into quotes"),
         ("input: 0.05", "input: -0.05", "targets.finetuned/own.prices.input: is -0.05, a price cannot be negative"),
         ("input: 0.05", "input: 0.00000005", "finer than a millionth of a dollar"),
+        ("input: 0.05", "input: 1000001", "targets.finetuned/own.prices.input: is 1000001, which is beyond all measure; at most 1,000,000 dollars"),
+        ("input: 0.05", "currency: EUR", "targets.finetuned/own.prices.currency: is not a key here; known are"),
+        ("input: 0.05", "input: 1 EUR", "targets.finetuned/own.prices.input: must be a number such as 0.25, not a text ('1 EUR')"),
         ("input: 0.05", "input: cheap", "targets.finetuned/own.prices.input: must be a number such as 0.25, not a text ('cheap')"),
         ("formats: [text]", "formats: [txt]", "'txt' is not a format; did you mean text?"),
         ("reference_target: cloud/small", "reference_target: cloud/big", "2: reference_target: no target 'cloud/big'"),
@@ -290,6 +293,7 @@ def test_notes_tell_what_may_not_be_meant() -> None:
         "restricted requests of plain are refused: every target in the route is in the cloud",
         "there is no classifier, so `auto` always takes the default route",
         "nothing routes to finetuned/idle; only a pinned request reaches it",
+        "no prices stand for finetuned/idle: its calls cost nothing in every bill, and under every budget",
     )
 
 

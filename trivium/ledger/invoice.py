@@ -27,6 +27,7 @@ _USAGE: Final[Mapping[str, Sequence[str]]] = {
     "output": ("usage_output_tokens",),
 }
 _COST: Final[Mapping[str, Sequence[str]]] = {"day": ("usage_date_utc",), "model": ("model",), "cost": ("cost_usd",)}
+_CURRENCY: Final = re.compile("currency", re.IGNORECASE)
 _SNAPSHOT: Final = re.compile(r"-\d{8}$")
 _DAY: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
 _CLOSE: Final = 0.005
@@ -87,6 +88,8 @@ def read_invoice(path: Path, mapping: Mapping[str, str]) -> Bill:
     bill: Bill = defaultdict(Amounts)
     for row in reader:
         place = f"{path}:{reader.line_num}"
+        if "cost" in columns:
+            _check_currency(row, place)
         key = _day(row, columns, place), same_model(_text(row, columns["model"][0], place))
         amounts = bill[key]
         counted: dict[str, int] = {name: _tokens(row, columns[name], place) for name in TOKENS if name in columns}
@@ -196,6 +199,13 @@ def _tokens(row: Mapping[str, str | None], columns: Iterable[str], place: str) -
             raise BadInvoice(f"{place}: {column} is {text!r}; it must be a whole number of tokens")
         total += int(text)
     return total
+
+
+def _check_currency(row: Mapping[str, str | None], place: str) -> None:
+    for column, text in row.items():
+        said = (text or "").strip() if isinstance(text, str) and _CURRENCY.search(column or "") else ""
+        if said and said.upper() not in ("USD", "$", "US$"):
+            raise BadInvoice(f"{place}: {column} is {said!r}; the ledger counts in US dollars, and there is no rate of exchange here")
 
 
 def _dollars(row: Mapping[str, str | None], column: str, place: str) -> int:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from trivium.core.admit import AUTO
 from trivium.core.forbid import private
-from trivium.core.policy import Policy, Target, Tier
+from trivium.core.policy import Policy, Prices, Target, Tier
 from trivium.core.price import reference
 
 
@@ -52,7 +52,11 @@ def _unused(policy: Policy) -> list[str]:
 
 
 def _bill(policy: Policy) -> list[str]:
-    return [] if reference(policy) else ["there is no cloud target, so no bill says what all-cloud would have cost"]
+    told = [] if reference(policy) else ["there is no cloud target, so no bill says what all-cloud would have cost"]
+    free = [target.name for target in policy.targets.values() if target.tier is not Tier.RETRIEVAL and target.prices == Prices()]
+    if free:
+        told.append(f"no prices stand for {', '.join(free)}: its calls cost nothing in every bill, and under every budget")
+    return told
 
 
 def _budgets(policy: Policy) -> list[str]:

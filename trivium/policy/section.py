@@ -23,6 +23,8 @@ KINDS: Final = {
     "str": "a text",
 }
 MICRO: Final = 1_000_000
+MOST_DOLLARS: Final = 1_000_000
+"""Of a price: what a million tokens, a request or a month may cost. Sums of costs stay far below 64 bits."""
 NAME: Final = re.compile(r"[A-Za-z0-9/][A-Za-z0-9_./-]{0,63}\Z")
 
 
@@ -198,6 +200,9 @@ class Section:
             return default
         if value < 0:
             self.problem(key, f"is {value}, a price cannot be negative")
+            return default
+        if value > MOST_DOLLARS:
+            self.problem(key, f"is {value}, which is beyond all measure; at most {MOST_DOLLARS:,} dollars")
             return default
         micro = value * MICRO
         if micro != int(micro):
