@@ -8,8 +8,9 @@ import contextvars
 import gc
 import inspect
 import threading
+import tracemalloc
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,8 +18,9 @@ from typing import Any
 import faust
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.errors import KafkaTimeoutError
+from aiokafka.errors import CorruptRecordException, KafkaTimeoutError
 from aiokafka.protocol.transaction import TxnOffsetCommitRequest_v0
+from aiokafka.record import MemoryRecords
 from faust import streams as faust_streams
 from faust.cli.base import LOGLEVELS
 from faust.events import Event
@@ -31,10 +33,12 @@ from streams.transport import AppOptions, brokers, build_app, settings
 from tests.integration.router.conftest import POLICY
 from tests.real.kafka.pins import pinned
 from tests.real.kafka.test_pins_faust import running, until
+from tests.unit.test_unpacked import ZSTD, of, zstd_bomb
 from trivium.kafka.floor import Floor
 from trivium.kafka.producer import Producer, ProducerOptions
 from trivium.kafka.record import Record
 from trivium.kafka.topics import OUTCOMES, REQUESTS, Keep, all_topics
+from trivium.kafka.unpacked import MOST_UNPACKED, any_too_large
 from trivium.process import Process
 from trivium.settings import ProcessSettings
 
@@ -269,6 +273,22 @@ async def test_t3_t7_t8_ours_has_one_body_no_transaction_and_no_table(tmp_path: 
     assert not app.in_transaction
     assert not app.tables
     assert not build_app(AppOptions("127.0.0.1:1", "pin", datadir=str(tmp_path))).in_transaction
+
+
+def test_a_batch_is_unpacked_whole_whatever_it_unpacks_to() -> None:
+    """2 KB of zstd, in memory before a record is looked at. Instead: measured first (trivium/kafka/unpacked.py)."""
+    packed = zstd_bomb(528)
+    tracemalloc.start()
+    try:
+        records = MemoryRecords(of(ZSTD, packed)).next_batch()
+        with suppress(CorruptRecordException):
+            next(iter(records))
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    with pinned("unpacking without a limit", "trivium/kafka/unpacked.py"):
+        assert most >= MOST_UNPACKED
+    assert any_too_large(of(ZSTD, packed))
 
 
 def test_t15_the_worker_knows_warn_and_not_warning() -> None:
