@@ -60,6 +60,8 @@ class World:
     logs: dict[str, list[Delivered]] = field(default_factory=dict)
     made: list[Made] = field(default_factory=list)
     next_submits: list[str] = field(default_factory=list)
+    takes_ms: int = 3_000
+    """How long the next batch takes."""
     deaf: int = 0
     """How many questions to the vendor fail."""
     fuse: int = -1
@@ -164,7 +166,7 @@ class World:
         return made.told
 
     def makes(self, names: list[str]) -> Made:
-        made = Made(VendorBatch(f"v{len(self.made)}", False, self.now, len(names)), names, self.now + 3_000)
+        made = Made(VendorBatch(f"v{len(self.made)}", False, self.now, len(names)), names, self.now + self.takes_ms)
         self.made.append(made)
         return made
 

@@ -1,5 +1,7 @@
 """Batches under every interleaving of arrivals, crashes, the vendor's faults and clocks that jump."""
 
+import os
+
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -18,46 +20,41 @@ class Batches(RuleBasedStateMachine):
         self.number = 0
         self.gone_wrong = 0
 
-    @rule(count=st.integers(1, 5), waits_ms=st.sampled_from([500, 4_000, 20_000, 100_000]))
-    def requests_come(self, count: int, waits_ms: int) -> None:
+    @rule(
+        count=st.integers(0, 4),
+        waits_ms=st.sampled_from([500, 2_000, 8_000, 100_000]),
+        takes_ms=st.sampled_from([0, 3_000, 30_000]),
+        wrong=st.sampled_from(["", "", "refused", "rejected", "never came", "lost", "lost"]),
+        effects=st.sampled_from([-1, -1, *range(12)]),
+        pauses_ms=st.lists(st.sampled_from([0, 300, 1_000, 6_000]), min_size=1, max_size=4),
+    )
+    def time_goes_on(
+        self, count: int, waits_ms: int, takes_ms: int, wrong: str, effects: int, pauses_ms: list[int]
+    ) -> None:
+        """Requests come, perhaps the next submission goes wrong, perhaps the process dies after so many effects."""
+        world = self.world
         for _ in range(count):
             self.number += 1
-            self.world.asked(self.number, waits_ms)
+            world.asked(self.number, waits_ms)
+        world.takes_ms, world.fuse = takes_ms, effects
+        world.next_submits = [wrong] if wrong else []
+        for pause_ms in pauses_ms:
+            world.now += pause_ms
+            if world.turn():
+                self.nothing_is_late()
 
     @precondition(lambda self: self.number)
     @rule(data=st.data())
     def a_router_writes_work_once_more(self, data: st.DataObject) -> None:
         self.world.asked(data.draw(st.integers(1, self.number)), 0)
 
-    @rule(pause_ms=st.sampled_from([0, 300, 1_000, 6_000, 30_000]))
-    def time_goes_on(self, pause_ms: int) -> None:
-        self.world.now += pause_ms
-        if self.world.turn():
-            self.nothing_is_late()
-
-    @rule(jump_ms=st.sampled_from([-20_000, -700, 9_000]))
-    def the_clock_jumps(self, jump_ms: int) -> None:
+    @rule(jump_ms=st.sampled_from([-20_000, -700, 9_000]), deaf=st.booleans(), others=st.integers(0, 3))
+    def the_world_is_hostile(self, jump_ms: int, deaf: bool, others: int) -> None:
+        """The clock jumps, the vendor does not answer, somebody else makes a batch of the same account."""
         self.world.now += jump_ms
-
-    @rule(effects=st.integers(0, 12))
-    def it_is_about_to_die(self, effects: int) -> None:
-        self.world.fuse = effects
-
-    @rule()
-    def it_dies_now(self) -> None:
-        self.world.fuse = 0
-
-    @rule(how=st.sampled_from(["refused", "rejected", "never came", "lost"]))
-    def the_next_submission_goes_wrong(self, how: str) -> None:
-        self.world.next_submits.append(how)
-
-    @rule()
-    def the_vendor_is_deaf(self) -> None:
-        self.world.deaf += 2
-
-    @rule(size=st.integers(1, 3))
-    def somebody_else_makes_a_batch(self, size: int) -> None:
-        self.world.makes([f"others-{size}-{n}" for n in range(size)])
+        self.world.deaf += 2 * deaf
+        if others:
+            self.world.makes([f"others-{len(self.world.made)}-{n}" for n in range(others)])
 
     def nothing_is_late(self) -> None:
         """Who may wait no longer has its outcome, while a normal call still fits."""
@@ -102,13 +99,16 @@ class Batches(RuleBasedStateMachine):
             names[name.partition("-")[2]] for made in world.made for name in made.names
             if not name.startswith("others") and world.came_to(made, name) == "succeeded"
         ]  # fmt: skip
-        settled = world.executions("settled")
-        assert settled.keys() <= world.executions("started").keys()
+        settled, started = world.executions("settled"), world.executions("started")
+        assert started.keys() <= settled.keys()
+        assert {key for key, one in settled.items() if one.cost_micro_dollars} <= started.keys()
         paid = [one for one in settled.values() if one.cost_micro_dollars]
         assert sorted(one.identity.id for one in paid) == sorted(key.decode()[5:].partition("#")[0] for key in billed)
         assert all(one.cost_micro_dollars == cost(TARGET.prices, BILLED) == one.saved_micro_dollars for one in paid)
         assert all(one.batch for one in paid)
 
 
-Batches.TestCase.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
+EXAMPLES = int(os.environ.get("BATCH_EXAMPLES", "60"))
+"""`make batch-states` plays many more."""
+Batches.TestCase.settings = settings(max_examples=EXAMPLES, stateful_step_count=15, deadline=None)
 TestBatches = Batches.TestCase
