@@ -68,3 +68,18 @@ def test_equals_the_plain_definition(steps: list[tuple[bool, int]]) -> None:
         expected = min(still_open) if still_open else (highest + 1 if highest >= 0 else None)
         assert floor.committable() == expected
         assert floor.open_count == len(still_open)
+
+
+def test_what_went_to_nobody_is_next_and_holds_nothing() -> None:
+    floor = Floor()
+    for offset in (3, 4, 5):
+        floor.delivered(offset)
+    floor.withdrawn(5)
+    assert (floor.open_count, floor.next_offset) == (2, 5)
+    floor.acked(3)
+    floor.acked(4)
+    assert floor.committable() == 5
+    floor.delivered(5)
+    assert floor.committable() == 5
+    floor.acked(5)
+    assert (floor.committable(), floor.next_offset) == (6, 6)
