@@ -171,7 +171,7 @@ def up(
         raise TriviumError(f"{cloud} wants a key: set TRIVIUM_CLOUD_KEY")
     options = MeshOptions(
         data=data, kafka=kafka, policy=policy, gateway_port=port, milvus=milvus, otlp=otlp, traces_url=traces_url,
-        model_url=model, cloud_url=cloud, cloud_key=key, ledger=True, environ={"TRIVIUM_FINETUNED_WIRE": wire},
+        model_url=model, cloud_url=cloud, cloud_key=key, ledger=True, budget=bool(load(policy).budgets), environ={"TRIVIUM_FINETUNED_WIRE": wire},
     )  # fmt: skip
     return asyncio.run(_up(options, as_json))
 

@@ -13,7 +13,7 @@ VERDICTS = {
     Verdict.FAILED: "no answer, and nothing was left",
 }
 
-OVER_BUDGET = {Verdict.FELL_BACK: "on to what costs less", Verdict.FAILED: "and nothing that costs less was left"}
+OVER_BUDGET = {Verdict.FELL_BACK: "on to what costs less", Verdict.FAILED: "and nothing else was asked"}
 
 
 def explain(decision: Decision, terminal: Terminal) -> tuple[str, ...]:

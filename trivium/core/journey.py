@@ -111,7 +111,7 @@ def _after_fault(journey: Journey, outcome: Outcome, fault: Fault, policy: Polic
 def _after_no_money(journey: Journey, outcome: Outcome, fault: Fault, policy: Policy, facts: Facts) -> Step:
     """A hard budget has too little left for the call: what costs less, or the same as batch work, when the policy says so."""
     trail, word = Trail(), over.word_of(policy, fault)
-    trail.say("money", f"{outcome.target} was not called: {fault.message or fault.kind.value}; {word.value}")
+    trail.say("money", f"{outcome.target} was not called, over the budget {fault.budget}, which says {word.value}")
     if word is not Over.REFUSE:
         moved = _closed(journey, outcome, Verdict.FELL_BACK, facts.now_ms, "")
         patient = walk.as_batch(moved, trail, policy, facts.now_ms) if word is Over.BATCH else None
