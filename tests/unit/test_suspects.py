@@ -66,3 +66,17 @@ def test_three_deaths_and_not_fewer() -> None:
         text = note.text(10)
     assert deaths == DEAD_AFTER
     assert taken.killers == {10}
+
+
+@given(lived=st.lists(st.integers(0, 4), min_size=DEAD_AFTER, max_size=DEAD_AFTER))
+def test_who_lived_to_see_a_partition_go_neither_counts_nor_makes_others_forgotten(lived: list[int]) -> None:
+    """A group in which members die rebalances all the time. `lived`: how often the partition went on alive before each death."""
+    text = ""
+    for times in lived:
+        for _ in range(times):
+            text = take_over(text, 10, 20).note.alive().text(10)
+        taken = take_over(text, 10, 20)
+        assert not taken.killers
+        note = taken.note if not taken.alone_until else Note(taken.note.starts, taken.note.until, 10, taken.note.out)
+        text = note.text(10)
+    assert take_over(text, 10, 20).killers == {10}
