@@ -241,6 +241,20 @@ def test_what_never_settled_is_told_in_dollars_where_a_budget_reserved_it(store:
         assert (of["retrieval/docs"]["open_attempts"], of["retrieval/docs"]["open_cost"]) == (0, 40)
 
 
+def test_what_patience_saved_and_missed_is_told(store: Store) -> None:
+    log, batch = Log(), [{"number": 1, "target": "cloud/small", "batch": True}]
+    store.apply([
+        log.put(CLOUD, settled("a", 50, batch=True, saved_micro_dollars=50)),
+        log.put(topics.LEDGER, ended("a", 50, attempts=batch)),
+        log.put(CLOUD, settled("b", 100)),
+        log.put(topics.LEDGER, ended("b", 100)),
+        log.put(topics.LEDGER, ended("c", 0, kind="expired", attempts=batch)),
+    ])  # fmt: skip
+    for question in (Question(), Question(to_ms=NOON + 400 * DAY_MS + 1)):
+        said = ask(store.engine, question).total.sums
+        assert [said[name] for name in ("batched", "batch_saved", "patient", "missed", "cost")] == [1, 50, 2, 1, 150]
+
+
 @pytest.mark.parametrize("by", [("end_user",), ("end_user", "tier"), ("day", "end_user", "team")])
 def test_the_dearest_end_users_are_found_without_reading_everybodys_records(store: Store, by: tuple[str, ...]) -> None:
     log, records = Log(), list[Delivered]()

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from infra.part import RunningPart
-from tests.integration.mesh.running import RunningMesh, program, running_mesh
+from tests.integration.mesh.running import RunningMesh, command, program, running_mesh
 from tests.money.asked import BOUND_S, BROKEN, again, answered, every_turn, of_own_model
 from tests.money.bills import (
     executions,
@@ -143,7 +143,7 @@ async def the_command_says(mesh: RunningMesh) -> list[int]:
     """`trivium report` through the process, and through the database; by days, and from every record."""
     said = []
     for arguments in (("--by", "team,tier,day"), ("--by", "end_user,paid", "--db", mesh.local.environ()["TRIVIUM_LEDGER_DB"])):
-        done = await mesh.trivium("report", "--json", *arguments)
+        done = await command("report", "--json", *arguments, environ=mesh.local.environ(), timeout_s=BOUND_S)
         assert done.status == 0, done.err
         *lines, total = done.lines
         assert sum(line["cost"] for line in lines) == total["cost"]
@@ -153,7 +153,7 @@ async def the_command_says(mesh: RunningMesh) -> list[int]:
 
 async def rebuilt(mesh: RunningMesh) -> None:
     """The same database, filled again from the topics."""
-    done = await program("services.ledger", "--rebuild", environ=mesh.local.environ())
+    done = await program("services.ledger", "--rebuild", environ=mesh.local.environ(), timeout_s=BOUND_S)
     assert done.status == 0, done.err
 
 

@@ -35,7 +35,7 @@ _TIMEOUT_S: Final = 60.0
 @click.option("--to", "last", metavar="DAY", help="Up to and with this day.")
 @click.option("--only", "only", multiple=True, metavar="NAME=VALUE", help="Only these; again for another value or dimension.")
 @click.option("--limit", default=40, show_default=True, help="Lines at most, the dearest; 0: all.")
-@click.option("--columns", type=click.Choice(["cost", "split", "tokens", "times", "outcomes", "open", "all"]), default="cost", show_default=True)
+@click.option("--columns", type=click.Choice(["cost", "split", "tokens", "times", "outcomes", "patience", "open", "all"]), default="cost", show_default=True)
 @click.option("--invoice", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Compare with a vendor's usage export (CSV).")
 @click.option("--map", "mapping", multiple=True, metavar="OURS=COLUMN", help="Column of the invoice for day, model, input, output, "
               "cache_read, cache_write, cost, and tier= for the tier that it is about (default cloud).")  # fmt: skip

@@ -28,6 +28,14 @@ COST: Final[tuple[Column, ...]] = (
     ("output", lambda r: r.output_tokens),
     ("attempts", lambda r: r.attempts),
 )
+PATIENCE: Final[tuple[Column, ...]] = (
+    ("requests", lambda r: r.patient),
+    ("missed", lambda r: r.missed),
+    ("batch attempts", lambda r: r.batched),
+    ("saved", lambda r: dollars(r.batch_saved)),
+    ("cost of all", lambda r: dollars(r.cost)),
+    ("without it", lambda r: dollars(r.cost + r.batch_saved)),
+)
 OPEN: Final[tuple[Column, ...]] = (
     ("not settled", lambda r: r.open_attempts),
     ("at most", lambda r: dollars(r.open_cost)),
@@ -77,6 +85,7 @@ TABLES: Final[dict[str, tuple[str, tuple[Column, ...]]]] = {
     "tokens": ("Tokens", TOKENS),
     "times": ("Times of answered requests", TIMES),
     "outcomes": ("What came of it", OUTCOMES),
+    "patience": ("What patience saved", PATIENCE),
     "open": ("Begun and never settled", OPEN),
 }
 
@@ -85,7 +94,7 @@ def print_report(by: Sequence[str], found: Sequence[ReportLine], columns: str) -
     """One table, or all, and what there is to say about the whole."""
     total = found[-1]
     for name, (title, chosen) in TABLES.items():
-        if columns == name or (columns == "all" and (name != "open" or total.open_attempts or total.open_unbounded)):
+        if columns == name or (columns == "all" and _worth_it(name, total)):
             rows = [(*_group(by, line), *(cell(line) for _, cell in chosen)) for line in found]
             print_table(title, [*(by or ("",)), *(head for head, _ in chosen)], rows)
     for note in notes(total, len(found) - 1):
@@ -116,6 +125,13 @@ def notes(total: ReportLine, count: int) -> list[str]:
     if total.waiting_feedback:
         made.append(f"Feedback that waits for a request which the ledger does not know: {total.waiting_feedback:,}.")
     return made
+
+
+def _worth_it(name: str, total: ReportLine) -> bool:
+    """Whether a table says anything."""
+    if name == "open":
+        return bool(total.open_attempts or total.open_unbounded)
+    return name != "patience" or bool(total.patient or total.batched)
 
 
 def _at_most(total: ReportLine) -> str:

@@ -93,6 +93,9 @@ class Execution:
     """input, output, context, tool, cache read, cache write, embedding."""
     reserved: int = 0
     """The most that it can cost, where a budget held; 0: nobody said."""
+    batch: bool = False
+    saved: int = 0
+    """What a normal call of the same tokens costs more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +113,8 @@ class Asked:
     duration_ms: int
     ttft_ms: int | None
     tpot_us: int | None
+    patient: bool
+    """Some attempt of it was batch work."""
     told: int
     """What its terminal says that it cost."""
     all_cloud: int
@@ -216,7 +221,7 @@ def _execution(m: records_pb2.AttemptRecord, tier: str, record: Delivered) -> Ex
     return Execution(
         key, identity, series, m.end_user, m.target, m.model, at_ms, bool(m.part_of),
         settled=True, fault=m.fault, cost=_own_cost(m), costs=_costs(m), tokens=_tokens(m.usage, tier),
-        reserved=m.reserved_micro_dollars,
+        reserved=m.reserved_micro_dollars, batch=m.batch, saved=m.saved_micro_dollars,
     )  # fmt: skip
 
 
@@ -274,6 +279,7 @@ def _asked(m: records_pb2.LedgerRecord, record: Delivered) -> Asked:
         duration_ms=min(max(t.ended_ms - t.arrived_ms, 0), _MOST),
         ttft_ms=t.ttft_ms if t.HasField("ttft_ms") else None,
         tpot_us=t.tpot_us if t.HasField("tpot_us") else None,
+        patient=any(attempt.batch for attempt in t.attempts),
         told=t.cost_micro_dollars,
         all_cloud=t.all_cloud_micro_dollars,
     )

@@ -114,6 +114,8 @@ def _execution_numbers() -> dict[str, Any]:
         "unpriced": _count(own & c.settled.is_(True) & (c.cost == 0) & used),
         "open_cost": _sum(case((c.settled.is_(False), c.reserved), else_=0)),
         "open_unbounded": _count(c.settled.is_(False) & (c.reserved == 0)),
+        "batched": _count(own & c.settled.is_(True) & c.batch.is_(True)),
+        "batch_saved": _sum(case((c.settled.is_(True), c.saved), else_=0)),
     }
     return {name: numbers[name] for name in EXECUTION_SUMS}
 
@@ -134,6 +136,8 @@ def _request_numbers() -> dict[str, Any]:
         "corrected": _count(c.corrected.is_(True)),
         "correction": _sum(c.correction),
         "judged_cost": _sum(case((c.judged.is_(True), c.told), else_=0)),
+        "patient": _count(c.patient.is_(True)),
+        "missed": _count(c.patient.is_(True) & (c.kind == "expired")),
     }
     return {name: numbers[name] for name in REQUEST_SUMS}
 

@@ -17,7 +17,7 @@ def execution_row(e: Execution) -> Row:
     row = {
         "key": e.key, "identity": e.identity, "series": e.series.id, "end_user": e.end_user, "paid": e.paid, "model": e.model,
         "at_ms": e.at_ms, "part": e.part, "settled": e.settled, "fault": e.fault, "cost": e.cost,
-        "reserved": e.reserved,
+        "reserved": e.reserved, "batch": e.batch, "saved": e.saved,
     }  # fmt: skip
     row.update(zip(_COUNTED, (*e.costs, *e.tokens), strict=True))
     return row
@@ -30,7 +30,7 @@ def request_row(a: Asked) -> Row:
         "at_ms": a.at_ms, "kind": a.kind, "cached": a.cached, "duration_ms": bucket_of(a.duration_ms),
         "ttft_ms": None if a.ttft_ms is None else bucket_of(a.ttft_ms),
         "tpot_us": None if a.tpot_us is None else bucket_of(a.tpot_us),
-        "told": a.told, "all_cloud": a.all_cloud, **UNJUDGED,
+        "told": a.told, "all_cloud": a.all_cloud, "patient": a.patient, **UNJUDGED,
     }  # fmt: skip
 
 
@@ -78,13 +78,13 @@ def execution_sums(row: Mapping[str, Any]) -> tuple[int, ...]:
     """In the order of EXECUTION_SUMS. A generator's call adds its cost and tokens to the attempt that it is a part of."""
     own = not row["part"]
     if not row["settled"]:
-        return (0, int(own), *_NOTHING, row["reserved"], int(not row["reserved"]))
+        return (0, int(own), *_NOTHING, row["reserved"], int(not row["reserved"]), 0, 0)
     counted = tuple(row[name] for name in _COUNTED)
     unpriced = own and not row["cost"] and (row["input_tokens"] > 0 or row["output_tokens"] > 0)
-    return (int(own), 0, int(own and bool(row["fault"])), row["cost"], *counted, int(unpriced), 0, 0)
+    return (int(own), 0, int(own and bool(row["fault"])), row["cost"], *counted, int(unpriced), 0, 0, int(own and row["batch"]), row["saved"])
 
 
-_NOTHING: Final = (0,) * (len(EXECUTION_SUMS) - 4)
+_NOTHING: Final = (0,) * (len(EXECUTION_SUMS) - 6)
 
 
 def request_sums(row: Mapping[str, Any]) -> tuple[int, ...]:
@@ -94,6 +94,7 @@ def request_sums(row: Mapping[str, Any]) -> tuple[int, ...]:
         1, int(row["kind"] == "answered"), int(row["cached"]), row["told"], row["all_cloud"], int(said),
         int(row["outcome"] == "resolved"), int(row["outcome"] == "unresolved"), int(score is not None), score or 0,
         int(row["corrected"]), row["correction"], row["told"] if said else 0,
+        int(row["patient"]), int(row["patient"] and row["kind"] == "expired"),
     )  # fmt: skip
 
 

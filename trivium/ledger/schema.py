@@ -17,21 +17,24 @@ from sqlalchemy import (
     Text,
 )
 
-VERSION: Final = 2
+VERSION: Final = 3
 """Of these tables. Another one is refused: the topics fill new tables."""
 
 EXECUTION_SUMS: Final = (
     "attempts", "open_attempts", "faults", "cost", "cost_input", "cost_context", "cost_output", "cost_embedding",
     "cost_vector_store", "cost_request", "cost_unsplit", "input_tokens", "output_tokens", "context_tokens", "tool_tokens",
     "cache_read_tokens", "cache_write_tokens", "embedding_tokens", "unpriced", "open_cost", "open_unbounded",
+    "batched", "batch_saved",
 )  # fmt: skip
 """What executions add up to: costs are micro-dollars; `unpriced` counts those with tokens and no cost. Of those that were begun
-and never settled `open_cost` is the most that they can cost, as far as it was reserved; `open_unbounded` counts the others."""
+and never settled `open_cost` is the most that they can cost, as far as it was reserved; `open_unbounded` counts the others. `batch_saved`: what normal calls of
+the same tokens cost more than those of `batched`."""
 REQUEST_SUMS: Final = (
     "requests", "answered", "cached", "told", "all_cloud", "judged", "resolved", "unresolved", "scored", "score", "corrected",
-    "correction", "judged_cost",
+    "correction", "judged_cost", "patient", "missed",
 )  # fmt: skip
-"""What requests add up to: `told` is what their terminals say that they cost, `score` is thousandths."""
+"""What requests add up to: `told` is what their terminals say that they cost, `score` is thousandths; `patient` ones were
+batch work, and those of them that expired are `missed`."""
 STRAY_SUMS: Final = ("strays", "stray_cost")
 SUMS: Final = (*EXECUTION_SUMS, *REQUEST_SUMS, *STRAY_SUMS)
 TIMES: Final = ("duration_ms", "ttft_ms", "tpot_us")
@@ -92,6 +95,8 @@ executions: Final = Table(
     Column("fault", String, nullable=False),
     _number("cost"),
     _number("reserved"),
+    Column("batch", Boolean, nullable=False),
+    _number("saved"),
     *(_number(name) for name in (*COSTS, *TOKENS)),
     Index("ledger_executions_by_time", "at_ms"),
     # All that it takes to find the dearest end users.
@@ -117,6 +122,7 @@ requests: Final = Table(
     Column("score", Integer),
     Column("corrected", Boolean, nullable=False),
     _number("correction"),
+    Column("patient", Boolean, nullable=False),
     Index("ledger_requests_by_identity", "identity"),
     Index("ledger_requests_by_time", "at_ms"),
     Index("ledger_requests_by_end_user", "end_user", "series", "at_ms"),

@@ -9,7 +9,8 @@ from trivium.v1 import services_pb2 as pb
 
 SAME: Final = (
     "requests", "answered", "cached", "attempts", "open_attempts", "faults", "cost", *COSTS, "all_cloud", "told", "strays",
-    "stray_cost", "unpriced", "judged", "resolved", "unresolved", "corrected", "open_cost", "open_unbounded", *TOKENS,
+    "stray_cost", "unpriced", "judged", "resolved", "unresolved", "corrected", "open_cost", "open_unbounded",
+    "batched", "batch_saved", "patient", "missed", *TOKENS,
 )  # fmt: skip
 """Sums that have the same name in a line."""
 _SHARES: Final = (("p50", 0.5), ("p95", 0.95))

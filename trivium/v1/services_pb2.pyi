@@ -175,7 +175,7 @@ class ReportFilter(_message.Message):
     def __init__(self, dimension: _Optional[str] = ..., values: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ReportLine(_message.Message):
-    __slots__ = ("group", "total", "requests", "answered", "cached", "attempts", "open_attempts", "faults", "cost", "cost_input", "cost_context", "cost_output", "cost_embedding", "cost_vector_store", "cost_request", "cost_unsplit", "fixed", "all_cloud", "told", "strays", "stray_cost", "unpriced", "duration_p50_ms", "duration_p95_ms", "ttft_p50_ms", "ttft_p95_ms", "tpot_p50_us", "tpot_p95_us", "judged", "resolved", "unresolved", "corrected", "correction_cost", "mean_score", "cost_of_success", "waiting_feedback", "input_tokens", "output_tokens", "context_tokens", "tool_tokens", "cache_read_tokens", "cache_write_tokens", "embedding_tokens", "open_cost", "open_unbounded")
+    __slots__ = ("group", "total", "requests", "answered", "cached", "attempts", "open_attempts", "faults", "cost", "cost_input", "cost_context", "cost_output", "cost_embedding", "cost_vector_store", "cost_request", "cost_unsplit", "fixed", "all_cloud", "told", "strays", "stray_cost", "unpriced", "duration_p50_ms", "duration_p95_ms", "ttft_p50_ms", "ttft_p95_ms", "tpot_p50_us", "tpot_p95_us", "judged", "resolved", "unresolved", "corrected", "correction_cost", "mean_score", "cost_of_success", "waiting_feedback", "input_tokens", "output_tokens", "context_tokens", "tool_tokens", "cache_read_tokens", "cache_write_tokens", "embedding_tokens", "open_cost", "open_unbounded", "batched", "batch_saved", "patient", "missed")
     GROUP_FIELD_NUMBER: _ClassVar[int]
     TOTAL_FIELD_NUMBER: _ClassVar[int]
     REQUESTS_FIELD_NUMBER: _ClassVar[int]
@@ -221,6 +221,10 @@ class ReportLine(_message.Message):
     EMBEDDING_TOKENS_FIELD_NUMBER: _ClassVar[int]
     OPEN_COST_FIELD_NUMBER: _ClassVar[int]
     OPEN_UNBOUNDED_FIELD_NUMBER: _ClassVar[int]
+    BATCHED_FIELD_NUMBER: _ClassVar[int]
+    BATCH_SAVED_FIELD_NUMBER: _ClassVar[int]
+    PATIENT_FIELD_NUMBER: _ClassVar[int]
+    MISSED_FIELD_NUMBER: _ClassVar[int]
     group: _containers.RepeatedScalarFieldContainer[str]
     total: bool
     requests: int
@@ -266,4 +270,8 @@ class ReportLine(_message.Message):
     embedding_tokens: int
     open_cost: int
     open_unbounded: int
-    def __init__(self, group: _Optional[_Iterable[str]] = ..., total: _Optional[bool] = ..., requests: _Optional[int] = ..., answered: _Optional[int] = ..., cached: _Optional[int] = ..., attempts: _Optional[int] = ..., open_attempts: _Optional[int] = ..., faults: _Optional[int] = ..., cost: _Optional[int] = ..., cost_input: _Optional[int] = ..., cost_context: _Optional[int] = ..., cost_output: _Optional[int] = ..., cost_embedding: _Optional[int] = ..., cost_vector_store: _Optional[int] = ..., cost_request: _Optional[int] = ..., cost_unsplit: _Optional[int] = ..., fixed: _Optional[int] = ..., all_cloud: _Optional[int] = ..., told: _Optional[int] = ..., strays: _Optional[int] = ..., stray_cost: _Optional[int] = ..., unpriced: _Optional[int] = ..., duration_p50_ms: _Optional[float] = ..., duration_p95_ms: _Optional[float] = ..., ttft_p50_ms: _Optional[float] = ..., ttft_p95_ms: _Optional[float] = ..., tpot_p50_us: _Optional[float] = ..., tpot_p95_us: _Optional[float] = ..., judged: _Optional[int] = ..., resolved: _Optional[int] = ..., unresolved: _Optional[int] = ..., corrected: _Optional[int] = ..., correction_cost: _Optional[int] = ..., mean_score: _Optional[float] = ..., cost_of_success: _Optional[int] = ..., waiting_feedback: _Optional[int] = ..., input_tokens: _Optional[int] = ..., output_tokens: _Optional[int] = ..., context_tokens: _Optional[int] = ..., tool_tokens: _Optional[int] = ..., cache_read_tokens: _Optional[int] = ..., cache_write_tokens: _Optional[int] = ..., embedding_tokens: _Optional[int] = ..., open_cost: _Optional[int] = ..., open_unbounded: _Optional[int] = ...) -> None: ...
+    batched: int
+    batch_saved: int
+    patient: int
+    missed: int
+    def __init__(self, group: _Optional[_Iterable[str]] = ..., total: _Optional[bool] = ..., requests: _Optional[int] = ..., answered: _Optional[int] = ..., cached: _Optional[int] = ..., attempts: _Optional[int] = ..., open_attempts: _Optional[int] = ..., faults: _Optional[int] = ..., cost: _Optional[int] = ..., cost_input: _Optional[int] = ..., cost_context: _Optional[int] = ..., cost_output: _Optional[int] = ..., cost_embedding: _Optional[int] = ..., cost_vector_store: _Optional[int] = ..., cost_request: _Optional[int] = ..., cost_unsplit: _Optional[int] = ..., fixed: _Optional[int] = ..., all_cloud: _Optional[int] = ..., told: _Optional[int] = ..., strays: _Optional[int] = ..., stray_cost: _Optional[int] = ..., unpriced: _Optional[int] = ..., duration_p50_ms: _Optional[float] = ..., duration_p95_ms: _Optional[float] = ..., ttft_p50_ms: _Optional[float] = ..., ttft_p95_ms: _Optional[float] = ..., tpot_p50_us: _Optional[float] = ..., tpot_p95_us: _Optional[float] = ..., judged: _Optional[int] = ..., resolved: _Optional[int] = ..., unresolved: _Optional[int] = ..., corrected: _Optional[int] = ..., correction_cost: _Optional[int] = ..., mean_score: _Optional[float] = ..., cost_of_success: _Optional[int] = ..., waiting_feedback: _Optional[int] = ..., input_tokens: _Optional[int] = ..., output_tokens: _Optional[int] = ..., context_tokens: _Optional[int] = ..., tool_tokens: _Optional[int] = ..., cache_read_tokens: _Optional[int] = ..., cache_write_tokens: _Optional[int] = ..., embedding_tokens: _Optional[int] = ..., open_cost: _Optional[int] = ..., open_unbounded: _Optional[int] = ..., batched: _Optional[int] = ..., batch_saved: _Optional[int] = ..., patient: _Optional[int] = ..., missed: _Optional[int] = ...) -> None: ...
