@@ -8,9 +8,9 @@ KAFKA_SECURE ?=
 KAFKA ?= own
 SEED ?= 7
 HOURS ?=
-BENCHMARKS := decision cache router path gateway start ttft quality detector secure ledger fairness
+BENCHMARKS := decision cache router path gateway start ttft quality detector secure ledger fairness budget
 
-.PHONY: help install demo up test check lint types bench proto clean jaeger jaeger-stop test-jaeger milvus milvus-stop test-milvus postgres postgres-stop test-postgres kafka kafka-stop test-kafka faults faults-long test-deploy test-money test-polyglot test-wires test-llm
+.PHONY: help install demo budget-demo up test check lint types bench proto clean jaeger jaeger-stop test-jaeger milvus milvus-stop test-milvus postgres postgres-stop test-postgres kafka kafka-stop test-kafka faults faults-long test-deploy test-money test-polyglot test-wires test-llm
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -25,6 +25,9 @@ install: .venv/.installed ## Create .venv with everything
 
 demo: install ## The whole mesh on this machine answers a file of support requests
 	$(BIN)/trivium demo $(ARGS)
+
+budget-demo: install ## A dollar, 500 requests at once, a kill -9 in the middle, beside check-then-record (ARGS=--json)
+	$(BIN)/python -m infra.budget_demo $(ARGS)
 
 up: install ## Keep the same mesh running and print its addresses
 	$(BIN)/trivium up $(ARGS)

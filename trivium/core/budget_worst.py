@@ -46,6 +46,8 @@ def worst_case(work: Work) -> int:
     said, answer = input_tokens(request, task), most_answer_tokens(request, task, target)
     calls, added, embedded = 1, 0, 0
     if target.tier is Tier.FINETUNED:
+        # Turn marks in what a caller wrote are broken up by a letter each (services/finetuned/template.py).
+        said += sum(message.text.count("<|") for message in request.messages)
         searches = task.search_documents
         if (request.output or task.output).kind is OutputKind.JSON and (searches or request.tools):
             # Tools and grammar exclude each other: a form that was missed is asked for again.
@@ -63,8 +65,7 @@ def input_tokens(request: Request, task: TaskSpec) -> int:
     """At most so many tokens does one call read: all that is sent, by its bytes, and what stands around it."""
     total = CALL_TOKENS + byte_length(task.name) + byte_length(task.system)
     for message in request.messages:
-        text = message.text
-        total += MESSAGE_TOKENS + byte_length(text) + text.count("<|") + byte_length(message.tool_call_id)
+        total += MESSAGE_TOKENS + byte_length(message.text) + byte_length(message.tool_call_id)
         for call in message.tool_calls:
             total += TOOL_TOKENS + byte_length(call.id) + byte_length(call.name) + JSON_GROWS * byte_length(call.arguments_json)
     for example in task.examples:
