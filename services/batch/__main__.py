@@ -11,7 +11,10 @@ from typing import Any, Final
 from services.batch.keeper import Keeper, KeeperPorts
 from services.batch.lane import Owner, Reading, writing
 from services.batch.offpeak import OffPeak
+from services.batch.purse import LeasedPurse
 from services.batch.writing import Pen
+from trivium.budget.keeper import Keeper as Budgets
+from trivium.budget.lease import KeeperOptions
 from trivium.claude.api import ClaudeBatches
 from trivium.core.errors import BadSetting
 from trivium.core.outcome import Outcome
@@ -23,7 +26,7 @@ from trivium.kafka.outbox import OutboxOptions
 from trivium.kafka.producer import Producer, ProducerOptions
 from trivium.kafka.reader import ReaderOptions
 from trivium.kafka.security import read_kafka
-from trivium.kafka.topics import BATCHES, PATIENT, Lane, work
+from trivium.kafka.topics import BATCHES, BUDGET, PATIENT, Lane, work
 from trivium.kafka.waiting import await_broker
 from trivium.ports import BatchVendor
 from trivium.process import Process, run
@@ -44,7 +47,7 @@ async def main(process: Process) -> None:
     settings, kafka = read(BatchSettings, process.environ), read_kafka(process.environ)
     tier = _checked(settings)
     lane = work(tier, Lane.BATCH)
-    needed = (lane, BATCHES) if tier is Tier.CLOUD else (lane,)
+    needed = (lane, BATCHES, BUDGET) if tier is Tier.CLOUD else (lane,)
     if not await await_broker(kafka, process.stopping, needed):
         return
     async with AsyncExitStack() as stack:
@@ -61,7 +64,9 @@ async def main(process: Process) -> None:
         make: Callable[[], Owner]
         if tier is Tier.CLOUD:
             vendor: BatchVendor = await stack.enter_async_context(ClaudeBatches(read(CloudSettings, process.environ)))
-            ports = KeeperPorts(vendor, write, pen, now_ms, look, _counting(process))
+            budgets = Budgets(kafka.bootstrap, process.instance, outbox, KeeperOptions(), _reading(process, kafka, "budget"))
+            purse = LeasedPurse(await stack.enter_async_context(budgets))
+            ports = KeeperPorts(vendor, write, pen, now_ms, look, _counting(process), purse)
 
             def make() -> Owner:
                 return Keeper(ports, settings, process.instance)
@@ -72,7 +77,7 @@ async def main(process: Process) -> None:
 
         reading = Reading(
             kafka.bootstrap, lane, f"trivium-batch-{tier.value}", make, _grouping(process, kafka),
-            ReaderOptions(client_id=process.instance, fetch_max_wait_ms=kafka.fetch_max_wait_ms), tier is Tier.CLOUD,
+            _reading(process, kafka, "lane"), tier is Tier.CLOUD,
         )  # fmt: skip
         await stack.enter_async_context(reading)
         await process.ready(tier=tier.value)
@@ -95,6 +100,10 @@ def _counting(process: Process) -> Callable[[Outcome], None]:
         process.metrics.attempt(outcome)
 
     return count
+
+
+def _reading(process: Process, kafka: KafkaSettings, what: str) -> ReaderOptions:
+    return ReaderOptions(client_id=f"{process.instance}-{what}", fetch_max_wait_ms=kafka.fetch_max_wait_ms)
 
 
 def _grouping(process: Process, kafka: KafkaSettings) -> GroupOptions:

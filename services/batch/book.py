@@ -17,6 +17,7 @@ from typing import Final
 from google.protobuf.message import DecodeError
 
 from trivium import codec
+from trivium.budget.lease import UNBUDGETED, Reservation
 from trivium.core.slip import Work
 from trivium.kafka.record import Delivered
 from trivium.v1 import journey_pb2, records_pb2
@@ -46,6 +47,8 @@ class Item:
     """Its attempt has its outcome."""
     closing: bool = False
     """An outcome of it is being written."""
+    reserved: Reservation = UNBUDGETED
+    """What this process has reserved for it."""
 
     def work(self) -> tuple[journey_pb2.Work, Work]:
         """Its record, and what it means. Raises BadRequest."""

@@ -13,8 +13,10 @@ from typing import Any, Final
 from google.protobuf.message import DecodeError
 
 from services.batch.book import SUBMITTED, SUBMITTING, Batch, Book, Item, custom_id
+from services.batch.purse import NoPurse, Purse
 from services.batch.unsure import found_again
 from services.batch.writing import Pen, faulted
+from trivium.budget.lease import UNBUDGETED, Reservation
 from trivium.core.errors import BadRequest, BatchGone, BatchRefused, BatchUnsure, VendorFault
 from trivium.core.outcome import Fault, FaultKind, Outcome, Reason, ReasonCode
 from trivium.core.policy import Tier
@@ -44,6 +46,7 @@ class KeeperPorts:
     now_ms: Callable[[], int]
     look: Callable[[], None]
     count: Count
+    purse: Purse = field(default_factory=NoPurse)
 
 
 @dataclass(slots=True)
@@ -200,6 +203,8 @@ class Keeper:
         if not items:
             await self._without_results(batch, Fault(FaultKind.OVERDUE, "pulled back before it was submitted"))
             return
+        if not batch.started and await self._unpaid(batch, items):
+            return
         now, pen, works = self.ports.now_ms(), self.ports.pen, [item.work()[1] for item in items]
         batch.state, batch.submitting_ms, batch.requests = SUBMITTING, now, len(items)
         batch.parts.add(batch.key.encode())
@@ -210,7 +215,7 @@ class Keeper:
             (custom_id(batch.key, item.key), self.ports.vendor.parameters(work))
             for item, work in zip(items, works, strict=True)
         ]
-        if self.lost:
+        if self.lost or await self._lapsed(batch, items):
             return
         self.ports.look()
         try:
@@ -223,6 +228,29 @@ class Keeper:
             self._later(batch)
         else:
             await self._submitted(batch, made.id)
+
+    async def _unpaid(self, batch: Batch, items: Sequence[Item]) -> bool:
+        """Reserve what they may cost. Whether some are not in the batch for it: it is to be looked at anew."""
+        some = False
+        for item in items:
+            if item.reserved is not UNBUDGETED:
+                continue
+            answer = await self.ports.purse.pay(item.work()[1])
+            if isinstance(answer, Reservation):
+                item.reserved = answer
+            elif not item.closing and not item.pulled:
+                some = True
+                await self._close(batch, item, answer)
+        return some
+
+    async def _lapsed(self, batch: Batch, items: Sequence[Item]) -> bool:
+        """Those that may not be paid any more are not in the batch. Whether there are any."""
+        lapsed = [item for item in items if not self.ports.purse.may_go(item.reserved)]
+        for item in lapsed:
+            if not item.closing and not item.pulled:
+                why = "the log has been silent for too long about what its budget can pay"
+                await self._close(batch, item, Fault(FaultKind.UNAVAILABLE, why, unbilled=True))
+        return bool(lapsed)
 
     async def _submitted(self, batch: Batch, vendor_id: str) -> None:
         batch.vendor_id, batch.state, batch.unsure, batch.tries = vendor_id, SUBMITTED, False, 0
@@ -313,7 +341,7 @@ class Keeper:
             if item.closing:
                 continue  # It is being pulled back at this moment; its bill is taken at the next look.
             item.closing = True
-            taken.append(item)
+            taken.append((item, message, work, outcome))
             # Of one that was pulled only the bill counts, and there is none without a cost.
             if not item.pulled or outcome.cost_micro_dollars:
                 outcomes.append(pen.outcome(item, message, work, outcome, batch.begun_ms))
@@ -321,26 +349,31 @@ class Keeper:
             settled.append(pen.settled(item, work, outcome, batch))
             emptied += pen.closed(item)
         await self.ports.write([outcomes, settled, emptied])
-        for item in taken:
+        for item, _, work, outcome in taken:
+            self.ports.purse.settle(item.reserved, work, outcome)
             self.book.done(item)
         return len(taken) == len(came)
 
     async def _without_results(self, batch: Batch, fault: Fault, known: bool = True) -> None:
         """What is left of a batch ends with this fault. `known`: it has cost nothing."""
-        pen = self.ports.pen
         for item in self.book.left(batch):
             if item.closing:
                 return
-            item.closing = True
-            message, work = item.work()
-            outcome = faulted(work, fault.kind, fault.message, batch.begun_ms, self.ports.now_ms())
-            if not item.pulled:
-                self.ports.count(outcome)
-            outcomes = [] if item.pulled else [pen.outcome(item, message, work, outcome, batch.begun_ms)]
-            settled = [pen.settled(item, work, outcome, batch)] if known else []
-            await self.ports.write([outcomes, settled, pen.closed(item)])
-            self.book.done(item)
+            await self._close(batch, item, fault, known)
         await self._forget(batch)
+
+    async def _close(self, batch: Batch, item: Item, fault: Fault, known: bool = True) -> None:
+        """An item of a batch ends with this fault."""
+        pen, (message, work) = self.ports.pen, item.work()
+        item.closing = True
+        outcome = replace(faulted(work, fault.kind, "", batch.begun_ms, self.ports.now_ms()), result=replace(fault, unbilled=known))
+        outcomes = [] if item.pulled else [pen.outcome(item, message, work, outcome, batch.begun_ms)]
+        settled = [pen.settled(item, work, outcome, batch)] if known else []
+        if not item.pulled:
+            self.ports.count(outcome)
+        await self.ports.write([outcomes, settled, pen.closed(item)])
+        self.ports.purse.settle(item.reserved, work, outcome)
+        self.book.done(item)
 
     async def _forget(self, batch: Batch) -> None:
         await self.ports.write(self.ports.pen.forgotten(batch))

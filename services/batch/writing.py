@@ -67,14 +67,14 @@ class Pen:
         """Before its batch is submitted."""
         writer = replace(self.writer, instance=batch.instance)
         partition = writer.own_partition(work.request.identity)
-        return writer.started(work, _EXECUTION, partition, KAFKA, batch.begun_ms, trace_of(item.headers))
+        return writer.started(work, _EXECUTION, partition, KAFKA, batch.begun_ms, trace_of(item.headers), item.reserved)
 
     def settled(self, item: Item, work: Work, outcome: Outcome, batch: Batch) -> Record:
         """After its outcome is in the log. Names the execution that was started, whoever did that."""
         writer = replace(self.writer, instance=batch.instance)
         partition = writer.own_partition(work.request.identity)
         trace = trace_of(item.headers)
-        return writer.settled(work, outcome, _EXECUTION, partition, KAFKA, batch.begun_ms, trace)
+        return writer.settled(work, outcome, _EXECUTION, partition, KAFKA, batch.begun_ms, trace, item.reserved)
 
     def _span(self, item: Item, work: Work, since_ms: int) -> Span | None:
         if not self.tracing.enabled:
@@ -117,4 +117,5 @@ class Pen:
 def faulted(work: Work, kind: FaultKind, message: str, begun_ms: int, now_ms: int) -> Outcome:
     """An attempt that ended without an answer, as far as is known for nothing."""
     identity = work.request.identity
-    return Outcome(identity, work.attempt, work.target.name, Fault(kind, message), started_ms=begun_ms or now_ms, ended_ms=now_ms)
+    fault = Fault(kind, message, unbilled=True)
+    return Outcome(identity, work.attempt, work.target.name, fault, started_ms=begun_ms or now_ms, ended_ms=now_ms)

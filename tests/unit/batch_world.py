@@ -189,7 +189,8 @@ class World:
 
     async def cancel(self, name: str) -> None:
         self.hear()
-        self.one(name).cancelled = True
+        made = self.one(name)
+        made.cancelled = made.cancelled or self.now < made.due_ms
 
     def hear(self) -> None:
         self.burn()
@@ -214,7 +215,7 @@ class World:
         return Outcome(identity, 1, asked.target.name, ended, usage, spent, started_ms=begun_ms, ended_ms=self.now)
 
     def came_to(self, made: Made, custom: str) -> str:
-        return "canceled" if made.cancelled and self.now < made.due_ms else Mind.of(custom)
+        return "canceled" if made.cancelled else Mind.of(custom)
 
     # --- what is in the log ------------------------------------------------------------------------------------------
 

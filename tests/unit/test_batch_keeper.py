@@ -2,7 +2,7 @@
 
 import os
 
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -110,5 +110,5 @@ class Batches(RuleBasedStateMachine):
 
 EXAMPLES = int(os.environ.get("BATCH_EXAMPLES", "60"))
 """`make batch-states` plays many more."""
-Batches.TestCase.settings = settings(max_examples=EXAMPLES, stateful_step_count=15, deadline=None)
+Batches.TestCase.settings = settings(max_examples=EXAMPLES, stateful_step_count=15, deadline=None, suppress_health_check=list(HealthCheck))
 TestBatches = Batches.TestCase

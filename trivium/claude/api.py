@@ -217,9 +217,9 @@ def _item(work: Work, result: Any, begun_ms: int) -> Outcome:
         said = result.error.error
         rejected = said.type in ("invalid_request_error", "not_found_error", "permission_error", "authentication_error")
         kind = FaultKind.REJECTED if rejected else FaultKind.UNAVAILABLE
-        ended = Fault(kind, f"the Anthropic API says {said.type}: {said.message}")
+        ended = Fault(kind, f"the Anthropic API says {said.type}: {said.message}", unbilled=True)
     else:
-        ended = Fault(FaultKind.OVERDUE, f"the batch ended without it ({result.type})")
+        ended = Fault(FaultKind.OVERDUE, f"the batch ended without it ({result.type})", unbilled=True)
     spent = cost(work.target.prices, usage) if usage.input_tokens else 0
     return Outcome(
         work.request.identity, work.attempt, work.target.name, ended, usage, spent, started_ms=begun_ms, ended_ms=now_ms()
@@ -326,7 +326,8 @@ def _fault(error: anthropic.APIError | httpx2.HTTPError, begun: bool) -> Fault:
         return Fault(FaultKind.OVERDUE, "the Anthropic API did not answer in time")
     if begun:
         return Fault(FaultKind.CUT, f"the connection to the Anthropic API broke in mid-answer ({type(error).__name__})")
-    return Fault(FaultKind.UNAVAILABLE, f"the Anthropic API cannot be reached: {error.__cause__ or error}")
+    refused = isinstance(error.__cause__ or error, httpx2.ConnectError)
+    return Fault(FaultKind.UNAVAILABLE, f"the Anthropic API cannot be reached: {error.__cause__ or error}", unbilled=refused)
 
 
 def _status_fault(error: anthropic.APIStatusError) -> Fault:
@@ -345,7 +346,8 @@ def _status_fault(error: anthropic.APIStatusError) -> Fault:
         return Fault(FaultKind.TOO_LARGE, said)
     if 400 <= status < 500 or kind in ("invalid_request_error", "not_found_error", "billing_error"):
         return Fault(FaultKind.REJECTED, said)
-    return Fault(FaultKind.UNAVAILABLE, said, _retry_after_ms(error))
+    # An error in mid-stream has status 200, and what came before it is billed.
+    return Fault(FaultKind.UNAVAILABLE, said, _retry_after_ms(error), unbilled=status >= 500)
 
 
 def _retry_after_ms(error: anthropic.APIStatusError) -> int:
