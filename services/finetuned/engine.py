@@ -12,6 +12,7 @@ from opentelemetry.trace import Tracer
 from services.finetuned.backend import Backend, Prompt, Reply
 from services.finetuned.confidence import confidence
 from services.finetuned.search import NAME, SPEC, Found, Search
+from trivium.core.budget_worst import SEARCH_ROUNDS, SEARCHES_A_ROUND
 from trivium.core.errors import VendorFault
 from trivium.core.outcome import Answer, Citation, Fault, FaultKind, Finish, Outcome, ToolUse
 from trivium.core.request import Message, OutputKind, Role, ToolCall
@@ -22,7 +23,7 @@ from trivium.tier.form import parse_schema, unfenced, wrong_form
 from trivium.tier.meter import Meter, now_ms
 
 _LOG = logging.getLogger(__name__)
-_MOST_ROUNDS: Final = 2
+_TOO_MANY: Final = f"Not done: at most {SEARCHES_A_ROUND} searches at once. Answer with what the others found."
 _CITED: Final = re.compile(r"\[(\d{1,3})\]")
 
 
@@ -54,13 +55,15 @@ class Engine:
         prompt = self._prompt(work)
         found: list[Found] = []
         said: list[str] = []
-        for _ in range(_MOST_ROUNDS):
+        for _ in range(SEARCH_ROUNDS):
             reply = await self._ask(work, prompt, meter)
             searches = [call for call in reply.tool_calls if call.name == NAME]
             if not searches or len(searches) < len(reply.tool_calls):
                 break
             said.append(reply.text)
-            results = [await self._run(work, call, found, meter) for call in searches]
+            # What it may cost at most was reserved before the call (trivium/core/budget_worst.py).
+            results = [await self._run(work, call, found, meter) for call in searches[:SEARCHES_A_ROUND]]
+            results += [Message(Role.TOOL, _TOO_MANY, tool_call_id=call.id) for call in searches[SEARCHES_A_ROUND:]]
             asked = Message(Role.ASSISTANT, reply.text, reply.tool_calls)
             prompt = replace(prompt, turns=(*prompt.turns, asked, *results))
         else:

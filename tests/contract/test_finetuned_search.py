@@ -10,18 +10,20 @@ import pytest
 
 from infra.standins.mind import Mind
 from infra.standins.tgi import TgiStandin
+from services.finetuned.backend import Prompt, Reply
 from services.finetuned.compatible import Compatible
 from services.finetuned.engine import Engine
 from services.finetuned.search import Search
 from services.finetuned.tgi import Tgi
-from trivium.core.outcome import Answer, Citation
+from trivium.core.budget_worst import SEARCH_ROUNDS, SEARCHES_A_ROUND, worst_case
+from trivium.core.outcome import Answer, Citation, Finish, Usage
 from trivium.core.policy import Prices, Target, TaskSpec, Tier
-from trivium.core.request import Identity, Message, Output, OutputKind, Request, Role, ToolSpec
+from trivium.core.request import Identity, Message, Output, OutputKind, Request, Role, ToolCall, ToolSpec
 from trivium.core.slip import Work
 from trivium.rpc.channels import channel
 from trivium.rpc.server import RpcServer, adding
 from trivium.telemetry.tracing import start
-from trivium.tier.meter import now_ms
+from trivium.tier.meter import Meter, now_ms
 from trivium.v1 import services_pb2
 from trivium.v1.services_pb2_grpc import RetrievalServicer, add_RetrievalServicer_to_server
 
@@ -146,3 +148,31 @@ async def test_a_form_is_kept_although_tools_were_offered(rig: Rig) -> None:
     assert isinstance(outcome.result, Answer)
     assert outcome.result.text.startswith('{"answer":')
     assert len(rig.shelf.asked) == 1
+
+
+class Greedy:
+    """A model that asks for nine searches at once, whenever it may, and otherwise talks for as long as it may."""
+
+    provider = "none"
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    async def generate(self, prompt: Prompt, meter: Meter, held_back: bool) -> Reply:
+        self.told = [turn.text for turn in prompt.turns if turn.role is Role.TOOL]
+        read = len(prompt.system) + sum(len(turn.text) for turn in prompt.turns)
+        meter.usage = meter.usage + Usage(read, prompt.most_tokens)
+        calls = tuple(ToolCall(str(n), "search_documents", '{"query": "returns"}') for n in range(9))
+        return Reply("well", Finish.STOP, "m", tool_calls=calls if prompt.tools else ())
+
+    async def close(self) -> None:
+        return
+
+
+async def test_no_more_searches_are_done_than_were_reserved_for(rig: Rig) -> None:
+    greedy, asked = Greedy(), work()
+    outcome = await Engine(greedy, rig.engine._search).answer(asked)
+    assert isinstance(outcome.result, Answer)
+    assert len(rig.shelf.asked) == SEARCH_ROUNDS * SEARCHES_A_ROUND
+    assert sum("at most 4 searches" in text for text in greedy.told) == SEARCH_ROUNDS * (9 - SEARCHES_A_ROUND)
+    assert 0 < outcome.cost_micro_dollars <= worst_case(asked)
