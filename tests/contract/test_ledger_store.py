@@ -275,6 +275,16 @@ def test_the_dearest_end_users_are_found_without_reading_everybodys_records(stor
             assert (few.total.sums, few.total.times) == (whole_report.total.sums, whole_report.total.times)
 
 
+@pytest.mark.parametrize("by", [("paid",), ("day", "model", "paid"), ("model", "tier")])
+def test_whole_days_by_what_was_called_say_the_same_as_every_record(store: Store, by: tuple[str, ...]) -> None:
+    store.apply(everything(Log()))
+    only: dict[str, frozenset[str]]
+    for only in ({}, {"tier": frozenset({"retrieval", "finetuned"})}, {"paid": frozenset({"cloud/small", ""})}, {"paid": frozenset({"cloud/small"})}):
+        of_days, of_records = (ask(store.engine, Question(by, only, to_ms=at)) for at in (NOON - NOON % DAY_MS + 9 * DAY_MS, NOON + 9 * DAY_MS))
+        assert whole(of_days) == whole(of_records)
+        assert of_days.total.sums == of_records.total.sums
+
+
 def test_what_was_started_again_is_paid_again(store: Store) -> None:
     log = Log()
     again = {"execution": 2, "instance": "two"}

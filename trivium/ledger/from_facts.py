@@ -1,8 +1,8 @@
-"""End users, models and parts of a day: from every single record, which takes longer.
+"""End users, models and parts of a day: from every single record.
 
 The dearest end users are found by an index that holds all it takes; only their own records are then read."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -29,17 +29,27 @@ MOST_NARROWED: Final = 1_000
 
 def from_facts(connection: Connection, question: Question, lines: Lines) -> None:
     """Adds to the lines what the records of the question come to."""
-    for table, numbers in ((executions, _execution_numbers()), (requests, _request_numbers()), (strays, _stray_numbers())):
-        for row in connection.execute(_grouped(question, table, list(numbers.values()))):
-            line = line_in(lines, row[: len(question.by)], question.by)
-            for name, value in zip(numbers, row[len(question.by) :], strict=True):
-                line.sums[name] += int(value or 0)
+    from_executions(connection, question, lines)
+    _add(connection, question, lines, requests, _request_numbers())
+    _add(connection, question, lines, strays, _stray_numbers())
     for name in TIMES:
         counted = [requests.c[name], func.count()]
         asked = _grouped(question, requests, counted, (requests.c[name],))
         answered = asked.where(requests.c.kind == "answered", requests.c[name].is_not(None))
         for row in connection.execute(answered):
             line_in(lines, row[: len(question.by)], question.by).times[name][row[-2]] = row[-1]
+
+
+def from_executions(connection: Connection, question: Question, lines: Lines) -> None:
+    """What executions alone come to: no requests, no times."""
+    _add(connection, question, lines, executions, _execution_numbers())
+
+
+def _add(connection: Connection, question: Question, lines: Lines, table: Any, numbers: Mapping[str, Any]) -> None:
+    for row in connection.execute(_grouped(question, table, list(numbers.values()))):
+        line = line_in(lines, row[: len(question.by)], question.by)
+        for name, value in zip(numbers, row[len(question.by) :], strict=True):
+            line.sums[name] += int(value or 0)
 
 
 def dearest(connection: Connection, question: Question, lines: Lines) -> None:

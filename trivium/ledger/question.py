@@ -12,7 +12,8 @@ from trivium.ledger.schema import WORDS
 
 DAY: Final = "day"
 END_USER: Final = "end_user"
-OF_FACTS: Final = (END_USER, "paid", "model")
+OF_CALLS: Final = ("paid", "model")
+OF_FACTS: Final = (END_USER, *OF_CALLS)
 """Dimensions that the sums do not have. `paid` is the target that was called: not `target`, where a generator writes for
 another target; it and `model` are of attempts, so requests have none."""
 DIMENSIONS: Final = (*WORDS, DAY, *OF_FACTS)
@@ -53,10 +54,19 @@ class Question:
         return self
 
     @property
+    def names(self) -> frozenset[str]:
+        """Every dimension that it speaks of."""
+        return frozenset((*self.by, *self.only))
+
+    @property
+    def whole_days(self) -> bool:
+        """Whether it begins and ends with a day."""
+        return all(at in (0, FOREVER) or at % DAY_MS == 0 for at in (self.from_ms, self.to_ms))
+
+    @property
     def by_days(self) -> bool:
         """Whether the sums can answer it."""
-        whole = all(at in (0, FOREVER) or at % DAY_MS == 0 for at in (self.from_ms, self.to_ms))
-        return whole and not set(OF_FACTS) & {*self.by, *self.only}
+        return self.whole_days and not self.names & set(OF_FACTS)
 
 
 def iso_day(day: int) -> str:

@@ -6,11 +6,11 @@ from sqlalchemy import Connection, Engine, exists, func, select
 
 from trivium.ledger.database import snapshot
 from trivium.ledger.facts import DAY_MS
-from trivium.ledger.from_facts import MOST_NARROWED, dearest, from_facts
+from trivium.ledger.from_facts import MOST_NARROWED, dearest, from_executions, from_facts
 from trivium.ledger.from_sums import from_sums
 from trivium.ledger.line import Line, Lines, Report
-from trivium.ledger.question import DAY, END_USER, FOREVER, Question, day_of
-from trivium.ledger.schema import feedback, fixed, requests
+from trivium.ledger.question import DAY, END_USER, FOREVER, OF_CALLS, Question, day_of
+from trivium.ledger.schema import REQUEST_SUMS, STRAY_SUMS, feedback, fixed, requests
 
 
 def ask(engine: Engine, question: Question) -> Report:
@@ -33,10 +33,31 @@ def _answer(connection: Connection, question: Question, lines: Lines) -> Line:
         _answer(connection, replace(question, by=(), limit=0), everything := Lines())
         total = everything.get((), total)
         return total
-    (from_sums if question.by_days else from_facts)(connection, question, lines)
+    if question.by_days:
+        from_sums(connection, question, lines)
+    elif question.whole_days and END_USER not in question.names:
+        _of_calls(connection, question, lines)
+    else:
+        from_facts(connection, question, lines)
     for line in lines.values():
         total.add(line)
     return total
+
+
+def _of_calls(connection: Connection, question: Question, lines: Lines) -> None:
+    """By `paid` or `model`, which executions alone have: the sums say what requests come to, under an empty name."""
+    from_executions(connection, question, lines)
+    if any("" not in values for name, values in question.only.items() if name in OF_CALLS):
+        return
+    by = tuple(name for name in question.by if name not in OF_CALLS)
+    only = {name: values for name, values in question.only.items() if name not in OF_CALLS}
+    of_requests: Lines = {}
+    from_sums(connection, replace(question, by=by, only=only), of_requests, (*REQUEST_SUMS, *STRAY_SUMS))
+    for line in of_requests.values():
+        if any(line.sums.values()):
+            values = dict(zip(by, line.group, strict=True))
+            group = tuple(values.get(name, "") for name in question.by)
+            lines.setdefault(group, Line(group)).add(line)
 
 
 def _fixed(connection: Connection, question: Question) -> int:
