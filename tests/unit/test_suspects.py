@@ -80,3 +80,11 @@ def test_who_lived_to_see_a_partition_go_neither_counts_nor_makes_others_forgott
         note = taken.note if not taken.alone_until else Note(taken.note.starts, taken.note.until, 10, taken.note.out)
         text = note.text(10)
     assert take_over(text, 10, 20).killers == {10}
+
+
+def test_a_takeover_that_is_told_more_than_once_counts_once() -> None:
+    text = ""
+    for again in (False, True, True, True):
+        taken = take_over(text, 10, 20, again)
+        text = taken.note.text(10)
+    assert (taken.note.starts, taken.alone_until) == (1, 0)

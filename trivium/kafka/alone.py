@@ -7,6 +7,7 @@ of it goes on while a record is named, so that whatever ends the process in that
 """
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import Final
@@ -20,6 +21,7 @@ from trivium.kafka.suspects import KILLED, NOBODY
 Commit = Callable[[Collection[Lane]], Awaitable[bool]]
 """Commits these lanes, moved or not; False when it did not happen."""
 
+_LOG = logging.getLogger(__name__)
 _PAUSE_S: Final = 0.1
 
 
@@ -49,6 +51,7 @@ class OneByOne:
 
     async def hand_out(self, lane: Lane, records: Sequence[ConsumerRecord]) -> Sequence[ConsumerRecord]:
         """Hand out the suspects among these; returns the others, or nothing when `end` was called meanwhile."""
+        _LOG.warning("%s-%d: members died over what waits here: it is handed out one by one", lane.partition.topic, lane.partition.partition)
         task = self._task = asyncio.create_task(self._hand_out(lane, records), name="alone")
         try:
             await asyncio.wait((task,))

@@ -285,7 +285,8 @@ class GroupConsumer:
         epoch, fresh = self._epoch, set(self._fresh)
         try:
             async with asyncio.timeout(self._options.request_timeout_ms / 1000):
-                begins = await reading_begins(consumer, fresh, self._one_by_one is not None)
+                kept = {partition: lane.note.text(lane.reached) for partition, lane in self._held_back.items()}
+                begins = await reading_begins(consumer, fresh, self._one_by_one is not None, kept)
         except _GONE as error:
             if epoch == self._epoch:
                 _LOG.warning("group %s: offsets cannot be read yet: %r", self._group, error)

@@ -41,9 +41,10 @@ class Begin:
 
 
 async def reading_begins(
-    consumer: AIOKafkaConsumer, partitions: Iterable[TopicPartition], careful: bool
+    consumer: AIOKafkaConsumer, partitions: Iterable[TopicPartition], careful: bool, kept: Mapping[TopicPartition, str]
 ) -> Mapping[TopicPartition, Begin]:
-    """For each partition. `careful`: look for what killed earlier members (trivium/kafka/suspects.py)."""
+    """For each partition. `careful`: look for what killed earlier members (trivium/kafka/suspects.py). `kept`: what this member
+    wanted to leave beside those that it had; the broker need not have it, for a rebalance may overtake a commit."""
     wanted = list(partitions)
     found = await consumer._coordinator.fetch_committed_offsets(wanted)
     without = [partition for partition in wanted if partition not in found]
@@ -52,7 +53,7 @@ async def reading_begins(
     begins = {}
     for partition in wanted:
         offset, left = (first[partition], "") if partition in first else (found[partition].offset, found[partition].metadata)
-        taken = take_over(left or "", offset, ends[partition]) if careful else Taken(Note())
+        taken = take_over(kept.get(partition, left or ""), offset, ends[partition]) if careful else Taken(Note())
         begins[partition] = Begin(offset, taken)
     return begins
 

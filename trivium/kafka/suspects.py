@@ -78,9 +78,12 @@ def read(text: str) -> Note:
         return Note()
 
 
-def take_over(text: str, committed: int, end: int) -> Taken:
-    """A partition comes to this process: `text` was left beside `committed`, and its log ends at `end`."""
+def take_over(text: str, committed: int, end: int, again: bool = False) -> Taken:
+    """A partition comes to this process: `text` was left beside `committed`, and its log ends at `end`. `again`: it has not
+    gone since this process noted that it took it over."""
     left = read(text)
+    if again and left.at == NOBODY:
+        left = left.alive()
     if committed >= left.until:
         left = Note(out=left.out)
     if left.at >= committed and left.starts >= DEAD_AFTER:
