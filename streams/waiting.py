@@ -17,7 +17,7 @@ from trivium.core.partition import home
 from trivium.core.policy import Policy
 from trivium.core.request import Identity
 from trivium.kafka.reader import ReaderOptions, end_offsets, read_tail
-from trivium.kafka.topics import DAY_MS, PATIENT, Lane, work
+from trivium.kafka.topics import DAY_MS, PATIENT, PULLED, Lane, work
 from trivium.v1 import journey_pb2
 
 _LOG = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ async def _left(topic: str, before_ms: int, bootstrap: str, options: ReaderOptio
         key = record.key or b""
         if not record.value:
             left.pop(key, None)
-        elif record.timestamp_ms < before_ms:
+        elif record.timestamp_ms < before_ms and not key.startswith(PULLED):
             left[key] = record.value
         count += 1
         if count % _YIELD_EVERY == 0:
@@ -64,8 +64,7 @@ def _remembered(value: bytes, memories: Mapping[int, Memory], partitions: int) -
         return False
     identity = Identity(sent.request.tenant, sent.request.id, sent.request.replay)
     memory = memories.get(home(identity.key, partitions))
-    # What came for a batch after it was pulled back is money, and no longer an attempt that is open.
-    if memory is None or memory.known(identity) or not sent.wait.until_ms:
+    if memory is None or memory.known(identity):
         return False
     memory.still_open(identity, sent.slip.body_hash)
     memory.opened(identity, sent.attempt, sent.deadline_ms, sent.target.name, value, patient=True)

@@ -20,10 +20,9 @@ from trivium import codec
 from trivium.budget.lease import UNBUDGETED, Reservation
 from trivium.core.slip import Work
 from trivium.kafka.record import Delivered
+from trivium.kafka.topics import PULLED
 from trivium.v1 import journey_pb2, records_pb2
 
-PULLED: Final = b"pulled:"
-"""Before the key of an entry whose attempt has ended without its batch."""
 PART: Final = "part"
 SUBMITTING: Final = "submitting"
 SUBMITTED: Final = "submitted"

@@ -6,11 +6,11 @@ from typing import Final
 
 from opentelemetry.trace import Span, SpanKind
 
-from services.batch.book import PART, PULLED, Batch, Item
+from services.batch.book import PART, Batch, Item
 from trivium.core.outcome import Fault, FaultKind, Outcome, Reason
 from trivium.core.slip import Work
 from trivium.kafka.record import Delivered, Record
-from trivium.kafka.topics import BATCHES, HEADER_CONTENT_TYPE, HEADER_SCHEMA
+from trivium.kafka.topics import BATCHES, HEADER_CONTENT_TYPE, HEADER_SCHEMA, PULLED
 from trivium.telemetry import names
 from trivium.telemetry.tracing import Tracing, context_from_headers, headers_from_context
 from trivium.tier import spans

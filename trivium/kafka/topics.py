@@ -104,6 +104,10 @@ def attempts(tier: Tier) -> str:
     return f"trivium.attempts.{tier.value}"
 
 
+PULLED: Final = b"pulled:"
+"""In a lane of batch work, before the key of an entry whose attempt has ended without its batch: only its bill is still to come."""
+
+
 def batch_key(identity: Identity, attempt: int) -> bytes:
     """Key of batch work in its lane: one attempt."""
     return f"{identity.key}#{identity.replay}#{attempt}".encode("utf-8", "surrogatepass")
