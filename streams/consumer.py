@@ -28,6 +28,7 @@ from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer
 from faust.types import TP, EventT, Message
 from faust.types.tuples import ConsumerMessage
 
+from streams.begun import begun
 from trivium.crash import Crash, Point, pass_by
 from trivium.kafka.floor import Floor
 from trivium.kafka.guard import guard
@@ -42,9 +43,7 @@ _FULL_FETCH_S = 0.02
 _FULL_PAUSE_S = 0.005
 
 _NO_KILLERS: frozenset[int] = frozenset()
-
 RECORDS_OF_AN_EVENT = 64
-
 
 Done = Callable[[], None]
 """Takes a record out of its floor: its effects are in the log. Nothing happens when it is not in it (any more)."""
@@ -123,14 +122,14 @@ class SafeConsumer(Consumer):
         ends = await self.highwaters(*floors)
         starts = {tp: floor.committable() for tp, floor in floors.items()}
         unread = [tp for tp, start in starts.items() if start is None]
-        begun = await self.start_offsets() if unread else {}
-        starts |= {tp: begun.get(tp) for tp in unread}
+        if unread:
+            thread = cast(SafeConsumerThread, self._thread)
+            starts |= await thread.call_thread(thread.begun_at, unread)
         return sum(max(0, ends[tp] - start) for tp, start in starts.items() if start is not None and tp in ends)
 
     async def start_offsets(self) -> Mapping[TP, int]:
-        """Assigned partition -> where reading begins: the committed offset, or the oldest record.
-
-        For memory that is folded again on assignment: at `app.on_rebalance_complete` nothing was delivered yet.
+        """Assigned partition -> where reading begins: the committed offset, or the oldest record. A takeover, which is counted
+        (trivium/kafka/suspects.py): once an assignment, at `app.on_rebalance_complete`, when nothing was delivered yet.
         """
         thread = cast(SafeConsumerThread, self._thread)
         found: tuple[Mapping[TP, int], dict[TP, Taken]] = await thread.call_thread(thread.start_offsets)
@@ -173,11 +172,10 @@ class SafeConsumer(Consumer):
             self._taken.pop(tp, None)
 
     async def _leave_clean(self, revoked: set[TP]) -> None:
-        """Whoever lives to see its partitions go was not killed by a record of them. Who died before it still counts: a group in
-        which one member after the other dies rebalances all the time."""
+        """Whoever lives to see its partitions go was not killed by a record of them."""
         left = {tp: self._taken[tp] for tp in revoked if tp in self._taken and self._taken[tp].note.starts}
         if left:
-            self._taken |= {tp: Taken(taken.note.alive()) for tp, taken in left.items()}
+            self._taken |= {tp: Taken(Note(out=taken.note.out)) for tp, taken in left.items()}
             await self._write_notes(left)
 
     async def _write_notes(self, partitions: Iterable[TP]) -> None:
@@ -349,17 +347,18 @@ class SafeConsumerThread(AIOKafkaConsumerThread):
     async def start_offsets(self) -> tuple[Mapping[TP, int], dict[TP, Taken]]:
         """See SafeConsumer.start_offsets, with what earlier routers left; leaves a note of our own. Runs in this thread."""
         consumer = self._ensure_consumer()
-        partitions = [TopicPartition(*tp) for tp in ensure_TPset(consumer.assignment())]
-        found = await consumer._coordinator.fetch_committed_offsets(partitions)
-        without = [tp for tp in partitions if tp not in found or found[tp].offset < 0]
-        first = await consumer.beginning_offsets(without) if without else {}
-        ends = await consumer.end_offsets(partitions) if partitions else {}
-        starts = {tp: first[tp] if tp in first else found[tp].offset for tp in partitions}
-        taken = {tp: take_over("" if tp in first else found[tp].metadata, starts[tp], ends[tp]) for tp in partitions}
+        starts, left = await begun(consumer, ensure_TPset(consumer.assignment()))
+        ends = await consumer.end_offsets(list(starts)) if starts else {}
+        ours = cast(SafeConsumer, self.consumer)._taken  # Faust may say more than once that a rebalance is complete.
+        taken = {tp: take_over(left[tp], start, ends[tp], TP(*tp) in ours) for tp, start in starts.items()}
         due = {tp: OffsetAndMetadata(starts[tp], one.note.text(starts[tp])) for tp, one in taken.items() if one.note != Note()}
         await self._commit_noted(due)
         self._stood = {TP(*tp): at for tp, at in starts.items()}
         return dict(self._stood), {TP(*tp): one for tp, one in taken.items() if one.note != Note()}
+
+    async def begun_at(self, partitions: Iterable[TP]) -> Mapping[TP, int]:
+        """The same offsets for whoever only looks: nothing is taken over."""
+        return {TP(*tp): start for tp, start in (await begun(self._ensure_consumer(), partitions))[0].items()}
 
     async def write_notes(self, partitions: Sequence[TP]) -> None:
         """Commit what is committed once more, with the notes of now."""

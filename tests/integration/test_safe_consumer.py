@@ -10,6 +10,7 @@ from typing import Any
 import faust
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from faust.types import TP
 
 from infra.broker import EmbeddedBroker
 from streams.consumer import records_of
@@ -118,6 +119,34 @@ async def test_acks_out_of_order_never_let_a_commit_pass_an_open_event(broker: E
         assert await consumer.ask_behind() == 16 + 20 + 1
         await consumer.commit()
         assert await committed(broker) == [4, 0, 19]
+
+
+async def test_who_asks_what_waits_takes_nothing_over(broker: EmbeddedBroker) -> None:
+    """The watchdog asks every few seconds, also while a slow fold holds back the first record: that is no start of the router."""
+    await fill(broker, 60)
+    app = build_app(options(broker))
+    seen, notes = Seen(), []
+
+    @app.agent(app.topic("in", key_type=bytes, value_type=bytes))
+    async def handle(stream: Any) -> None:
+        async for event in stream.noack().events():
+            for record, done in records_of(event):
+                seen(Given(record, done))
+
+    @app.on_rebalance_complete.connect
+    async def fold(*_: Any, **__: Any) -> None:
+        consumer = safe_consumer(app)
+        await consumer.start_offsets()
+        for _look in range(4):
+            assert await consumer.ask_behind() == 60
+        notes.append([consumer.note(TP("in", part), 0) for part in range(PARTITIONS)])
+
+    await app.start()
+    try:
+        await seen.until(lambda: len(seen.events) == 60)
+    finally:
+        await app.stop()
+    assert notes == [["trivium starts=1 until=20"] * PARTITIONS]
 
 
 async def test_a_stop_and_a_start_give_open_events_again_and_lose_none(broker: EmbeddedBroker) -> None:
