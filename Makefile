@@ -10,7 +10,7 @@ SEED ?= 7
 HOURS ?=
 BENCHMARKS := decision cache router path gateway start ttft quality detector secure ledger fairness budget
 
-.PHONY: help install demo budget-demo up test check lint types bench proto clean jaeger jaeger-stop test-jaeger milvus milvus-stop test-milvus postgres postgres-stop test-postgres kafka kafka-stop test-kafka faults faults-long test-deploy test-money test-polyglot test-wires test-llm
+.PHONY: help install demo budget-demo up test check lint types bench proto clean jaeger jaeger-stop test-jaeger milvus milvus-stop test-milvus postgres postgres-stop test-postgres kafka kafka-stop test-kafka faults faults-long test-deploy test-money test-batch test-polyglot test-wires test-llm
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -84,6 +84,10 @@ test-postgres: install ## The ledger's store and process on a real PostgreSQL, a
 
 test-money: install ## One bill told by three: the vendors' logs of calls, the topics, the SQL report; through kills
 	$(BIN)/python -m pytest tests/money $(ARGS)
+
+test-batch: install ## Patient work through the whole mesh (half price, kills, pulled back in time), and many more states of the keeper
+	$(BIN)/python -m pytest tests/batch $(ARGS)
+	BATCH_EXAMPLES=500 $(BIN)/python -m pytest tests/unit/test_batch_keeper.py
 
 test-polyglot: install ## Callers in Go, Java, Node and Python, built and run against the embedded mesh and a real Kafka
 	$(BIN)/python -m pytest tests/polyglot $(ARGS)

@@ -15,7 +15,6 @@ from services.batch.purse import LeasedPurse
 from services.batch.writing import Pen
 from trivium.budget.keeper import Keeper as Budgets
 from trivium.budget.lease import KeeperOptions
-from trivium.claude.api import ClaudeBatches
 from trivium.core.errors import BadSetting
 from trivium.core.outcome import Outcome
 from trivium.core.policy import Tier
@@ -63,6 +62,9 @@ async def main(process: Process) -> None:
         pen, write = Pen(writer, lane, process.tracing), writing(outbox)
         make: Callable[[], Owner]
         if tier is Tier.CLOUD:
+            # The other tier's process needs no SDK of a vendor.
+            from trivium.claude.api import ClaudeBatches
+
             vendor: BatchVendor = await stack.enter_async_context(ClaudeBatches(read(CloudSettings, process.environ)))
             budgets = Budgets(kafka.bootstrap, process.instance, outbox, KeeperOptions(), _reading(process, kafka, "budget"))
             purse = LeasedPurse(await stack.enter_async_context(budgets))

@@ -109,6 +109,6 @@ class Batches(RuleBasedStateMachine):
 
 
 EXAMPLES = int(os.environ.get("BATCH_EXAMPLES", "60"))
-"""`make batch-states` plays many more."""
+"""`make test-batch` plays many more."""
 Batches.TestCase.settings = settings(max_examples=EXAMPLES, stateful_step_count=15, deadline=None, suppress_health_check=list(HealthCheck))
 TestBatches = Batches.TestCase
