@@ -11,7 +11,7 @@ from services.budget.auditor import Auditor
 from trivium.budget.keeper import Keeper
 from trivium.budget.lease import KeeperOptions, Refusal, Reservation, Waiting
 from trivium.codec.budgets import RULES_KEY, budget_record_from, rules_to
-from trivium.core.budget import AccountRecord, Key, Rules
+from trivium.core.budget import AccountRecord, Key, Rules, rule_name
 from trivium.core.budget_fold import State
 from trivium.core.outcome import Answer, Outcome
 from trivium.core.policy import Budget, Prices, Target, TaskSpec, Tier
@@ -88,7 +88,10 @@ class World:
         before = {key: pot.most for key, pot in self.truth.pots.items()}
         self._fold(told)
         for key, pot in self.truth.pots.items():
-            limit = self.truth.rules[key[0].partition("/")[0]].limit_micro_dollars
+            rule = self.truth.rules.get(rule_name(key[0]))
+            if rule is None:
+                continue
+            limit = rule.limit_micro_dollars
             self.most[key] = max(self.most.get(key, 0), limit)
             assert pot.most <= max(limit, before.get(key, 0)), f"{key}: {pot.most} granted of {limit}"
         self.log.append(told)

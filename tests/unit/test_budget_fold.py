@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.unit.budget_world import World
+from tests.unit.budget_world import Process, World
 from trivium.budget.keeper import Keeper
 from trivium.budget.lease import Lease
 from trivium.budget.leases import Leases
@@ -271,15 +271,11 @@ def test_a_story_goes_well_and_would_not_without_its_guard(
 def test_after_midnight_another_account_pays_and_a_clock_that_was_set_back_finds_its_own(world: World) -> None:
     process = world.start(False)
     for _ in range(3):
-        world.take(process, 10, "")
-        world.write(process, 9)
-        world.read(process, 9)
+        reserve_one(world, process)
         world.tick(process)
         world.now_ms += DAY_MS
     world.now_ms -= 10 * DAY_MS
-    world.take(process, 10, "")
-    world.write(process, 9)
-    world.read(process, 9)
+    reserve_one(world, process)
     world.check()
     holders = {call.money.holder for call in process.calls}
     assert len(process.calls) == 4
@@ -300,3 +296,41 @@ def test_a_process_that_was_taken_for_dead_goes_on_under_another_name(world: Wor
     world.read(process, 9)
     assert len({call.money.holder for call in process.calls}) == 2
     world.check()
+
+
+def test_a_rule_that_goes_and_comes_back_pays_again(world: World) -> None:
+    process = world.start(False)
+    reserve_one(world, process)
+    world.settle(process, process.calls[0], 5)
+    for revision, budgets in ((2, ()), (3, (replace(ALL, tenant="acme"),))):
+        world.rules(revision, *budgets)
+        world.read(process, 9)
+        assert process.keeper.active is bool(budgets)
+        world.tick(process)
+        world.write(process, 9)
+        world.read(process, 9)
+    reserve_one(world, process)
+    assert len(process.calls) == 2
+    world.check()
+
+
+def test_who_waits_over_midnight_is_paid_by_the_next_holder(world: World) -> None:
+    process = world.start(False)
+    world.tick(process)
+    world.take(process, 10, "")
+    world.now_ms += DAY_MS
+    world.tick(process)
+    world.write(process, 9)
+    world.read(process, 9)
+    world.write(process, 9)
+    world.read(process, 9)
+    assert [call.money.holder for call in process.calls] == [process.keeper._leases._holder]
+    world.check()
+
+
+def reserve_one(world: World, process: Process) -> None:
+    """What was written long before it is read is worth nothing: then it asks once more."""
+    world.take(process, 10, "")
+    for _ in range(2):
+        world.write(process, 9)
+        world.read(process, 9)

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Final, Self
 
 from trivium.budget.lease import UNBUDGETED, KeeperOptions, Lease, Refusal, Reservation, Waiting
-from trivium.budget.leases import Leases
+from trivium.budget.leases import Leases, Who
 from trivium.codec.budgets import budget_record_from
 from trivium.core.budget import DAY_MS, AccountRecord, Rules
 from trivium.core.budget_fold import State
@@ -99,7 +99,7 @@ class Keeper:
         now_s = self._clock()
         for lease in found:
             if lease.hard and (lease.held - lease.spent - lease.reserved < worst or lease.valid_until_s <= now_s):
-                return self._ask_for(found, worst, then)
+                return self._ask_for(who, found, worst, then)
         return _reserved(found, worst, now_s)
 
     def settle(self, reservation: Reservation, cost: int) -> None:
@@ -129,12 +129,10 @@ class Keeper:
 
     # --- asking ------------------------------------------------------------------------------------------------------
 
-    def _ask_for(self, leases: tuple[Lease, ...], worst: int, then: Then) -> Refusal | Waiting:
+    def _ask_for(self, who: Who, leases: tuple[Lease, ...], worst: int, then: Then) -> Refusal | Waiting:
         if (refusal := self._hopeless(leases, worst)) is not None:
             return refusal
-        waiting = Waiting(worst, leases, then)
-        for lease in leases:
-            lease.wanted += worst
+        waiting = Waiting(who, worst, leases, then)
         self._waiting.append(waiting)
         waiting.timer = asyncio.get_running_loop().call_later(self._options.ask_ms / 1000, self._give_up, waiting)
         self._ask_missing(waiting)
@@ -177,7 +175,10 @@ class Keeper:
         now_s = self._clock()
         if waiting.then is None:
             self._waiting.remove(waiting)
-        elif not any(_short(lease, waiting.worst, now_s) for lease in waiting.leases):
+            return
+        if any(lease.retired for lease in waiting.leases):
+            waiting.move(self._leases.of(waiting.who))
+        if not any(_short(lease, waiting.worst, now_s) for lease in waiting.leases):
             self._waiting.remove(waiting)
             waiting.end(_reserved(waiting.leases, waiting.worst, now_s))
         elif (refusal := self._hopeless(waiting.leases, waiting.worst)) is not None:
@@ -229,6 +230,8 @@ class Keeper:
 
 
 def _reserved(leases: tuple[Lease, ...], worst: int, now_s: float) -> Reservation:
+    if not leases:
+        return UNBUDGETED
     hard = False
     for lease in leases:
         lease.reserved += worst

@@ -148,15 +148,29 @@ class KeeperOptions:
 class Waiting:
     """A request that waits for the log. `then` is called once with what came of it, unless it was cancelled."""
 
-    __slots__ = ("leases", "then", "timer", "worst")
+    __slots__ = ("leases", "then", "timer", "who", "worst")
 
     def __init__(
-        self, worst: int, leases: tuple[Lease, ...], then: Callable[[Reservation | Refusal], None]
+        self,
+        who: tuple[str, str, str, str, str, int],
+        worst: int,
+        leases: tuple[Lease, ...],
+        then: Callable[[Reservation | Refusal], None],
     ) -> None:
+        self.who = who
         self.worst = worst
-        self.leases = leases
+        self.leases: tuple[Lease, ...] = ()
+        self.move(leases)
         self.then: Callable[[Reservation | Refusal], None] | None = then
         self.timer: asyncio.TimerHandle | None = None
+
+    def move(self, leases: tuple[Lease, ...]) -> None:
+        """It waits for these now."""
+        for lease in self.leases:
+            lease.wanted -= self.worst
+        for lease in leases:
+            lease.wanted += self.worst
+        self.leases = leases
 
     def cancel(self) -> None:
         """It waits no longer, and `then` is not called."""

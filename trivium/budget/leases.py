@@ -68,12 +68,13 @@ class Leases:
     def follow_rules(self) -> None:
         """Other rules are in force."""
         self.known.clear()
-        for key, lease in list(self._current.items()):
-            rule = self._state.rules.get(rule_name(key[0]))
-            if rule is None:
-                self._retire(lease)
-            else:
-                lease.rule, lease.hard = rule, rule.hard
+        rules = {key: self._state.rules.get(rule_name(key[0])) for key in self._current}
+        if None in rules.values():
+            # What is closed is never opened again: a rule that comes back is paid under another name.
+            return self._begin_anew()
+        for key, lease in self._current.items():
+            lease.rule = rules[key] or lease.rule
+            lease.hard = lease.rule.hard
 
     def read(self, told: AccountRecord) -> bool:
         """A record that the state has taken; True when it is about one of ours."""
