@@ -46,7 +46,9 @@ class Book:
             return iter(_NOTHING)
         settled.add(mark)
         worst, _ = opened.pop(mark, (0, names))
-        return self._add(told.holder, names, told.cost_micro_dollars - told.costs.parts - worst)
+        own = told.cost_micro_dollars - told.costs.parts
+        charged = told.charged_micro_dollars if told.HasField("charged_micro_dollars") else own
+        return self._add(told.holder, names, charged - worst)
 
     def amount(self, name: Name) -> int:
         """Micro-dollars that the holder has spent at most on this account."""

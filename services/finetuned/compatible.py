@@ -130,7 +130,8 @@ def _fault(error: openai.APIError | httpx2.HTTPError, begun: bool) -> Fault:
         return _in_band(error)
     if begun:
         return Fault(FaultKind.CUT, f"the connection to the model server broke in mid-answer ({type(error).__name__})")
-    return Fault(FaultKind.UNAVAILABLE, f"the model server cannot be reached: {error.__cause__ or error}")
+    refused = isinstance(error.__cause__ or error, httpx2.ConnectError)
+    return Fault(FaultKind.UNAVAILABLE, f"the model server cannot be reached: {error.__cause__ or error}", unbilled=refused)
 
 
 def _in_band(error: openai.APIError) -> Fault:
@@ -161,7 +162,7 @@ def _status_fault(error: openai.APIStatusError) -> Fault:
         return Fault(FaultKind.TOO_LARGE, said)
     if 400 <= status < 500 and status != 424:
         return Fault(FaultKind.REJECTED, said)
-    return Fault(FaultKind.UNAVAILABLE, said, wait_ms)
+    return Fault(FaultKind.UNAVAILABLE, said, wait_ms, unbilled=True)
 
 
 def _words(error: openai.APIError) -> str:

@@ -214,7 +214,8 @@ def _fault(error: Exception, begun: bool) -> Fault:
         return _status_fault(response, str(error))
     if begun:
         return Fault(FaultKind.CUT, f"the connection to the model server broke in mid-answer ({type(error).__name__})")
-    return Fault(FaultKind.UNAVAILABLE, f"the model server cannot be reached: {error or type(error).__name__}")
+    said = f"the model server cannot be reached: {error or type(error).__name__}"
+    return Fault(FaultKind.UNAVAILABLE, said, unbilled=isinstance(error, httpx.ConnectError))
 
 
 def _status_fault(response: httpx.Response, said: str) -> Fault:
@@ -230,7 +231,7 @@ def _status_fault(response: httpx.Response, said: str) -> Fault:
         return Fault(FaultKind.TOO_LARGE, said)
     if 400 <= status < 500:
         return Fault(FaultKind.REJECTED, said)
-    return Fault(FaultKind.UNAVAILABLE, said, wait_ms)
+    return Fault(FaultKind.UNAVAILABLE, said, wait_ms, unbilled=True)
 
 
 def _response(error: BaseException | None) -> httpx.Response | None:

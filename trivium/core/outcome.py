@@ -183,6 +183,8 @@ class Fault:
     retry_after_ms: int = 0
     budget: str = ""
     """Name of the budget that had too little left."""
+    unbilled: bool = False
+    """The backend never got the call, or said itself that it failed: what is not in the usage was not paid."""
 
 
 @quick

@@ -16,6 +16,7 @@ from trivium.core.slip import Work
 from trivium.kafka import topics
 from trivium.kafka.record import Delivered, Record
 from trivium.tier.meter import too_large
+from trivium.tier.paying import charged
 from trivium.v1 import journey_pb2, records_pb2
 
 Headers = tuple[tuple[str, bytes], ...]
@@ -138,6 +139,7 @@ class Writer:
             reserved_micro_dollars=reserved.worst,
             holder=reserved.holder,
             budgets=reserved.budgets,
+            charged_micro_dollars=charged(work, outcome, reserved.worst) if reserved.worst else None,
         )
         return self._attempt(request.identity, message, partition, trace)
 

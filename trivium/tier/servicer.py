@@ -28,7 +28,7 @@ from trivium.telemetry.tracing import Tracing, headers_from_context
 from trivium.tier import spans
 from trivium.tier.caller import Caller
 from trivium.tier.meter import Tap, now_ms, uncalled
-from trivium.tier.paying import own_cost, refused, reserve
+from trivium.tier.paying import charged, refused, reserve
 from trivium.tier.records import GRPC, Headers, Writer
 from trivium.tier.slots import Ticket
 from trivium.v1 import journey_pb2, outcome_pb2, services_pb2, services_pb2_grpc
@@ -175,7 +175,7 @@ class TierServicer(services_pb2_grpc.TierServicer):
 
     def _settled(self, work: Work, outcome: Outcome, money: Reservation) -> None:
         if self._budgets is not None:
-            self._budgets.settle(money, own_cost(work, outcome))
+            self._budgets.settle(money, charged(work, outcome, money.worst))
 
 
 @dataclass(frozen=True, slots=True)

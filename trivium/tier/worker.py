@@ -32,7 +32,7 @@ from trivium.tier.job import Job, open_span
 from trivium.tier.memory import AttemptKey, AttemptMemory
 from trivium.tier.meter import Tap, now_ms, uncalled
 from trivium.tier.options import WorkerOptions
-from trivium.tier.paying import own_cost, refused
+from trivium.tier.paying import charged, refused
 from trivium.tier.reading import read, whose
 from trivium.tier.records import KAFKA, Writer
 from trivium.tier.redelivered import given_up
@@ -334,7 +334,7 @@ class Worker:
     def _done(self, job: Job, outcome: Outcome) -> None:
         self._memory.settle(job.key, now_ms())
         if self._budgets is not None:
-            self._budgets.settle(job.reserved, own_cost(job.work, outcome))
+            self._budgets.settle(job.reserved, charged(job.work, outcome, job.reserved.worst))
         self._forget(job)
         for claim in job.claims:
             claim.ack()

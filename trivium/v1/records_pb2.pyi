@@ -64,7 +64,7 @@ class Erasure(_message.Message):
     def __init__(self, tenant: _Optional[str] = ..., end_user_mark: _Optional[str] = ..., identities: _Optional[_Iterable[bytes]] = ..., before_ms: _Optional[int] = ...) -> None: ...
 
 class AttemptRecord(_message.Message):
-    __slots__ = ("state", "identity", "attempt", "execution", "target", "instance", "at_ms", "usage", "cost_micro_dollars", "fault", "team", "application", "use_case", "end_user", "user_tier", "task_type", "door", "begun_ms", "part_of", "costs", "model", "reserved_micro_dollars", "holder", "batch", "saved_micro_dollars", "budgets")
+    __slots__ = ("state", "identity", "attempt", "execution", "target", "instance", "at_ms", "usage", "cost_micro_dollars", "fault", "team", "application", "use_case", "end_user", "user_tier", "task_type", "door", "begun_ms", "part_of", "costs", "model", "reserved_micro_dollars", "holder", "batch", "saved_micro_dollars", "budgets", "charged_micro_dollars")
     STATE_FIELD_NUMBER: _ClassVar[int]
     IDENTITY_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
@@ -91,6 +91,7 @@ class AttemptRecord(_message.Message):
     BATCH_FIELD_NUMBER: _ClassVar[int]
     SAVED_MICRO_DOLLARS_FIELD_NUMBER: _ClassVar[int]
     BUDGETS_FIELD_NUMBER: _ClassVar[int]
+    CHARGED_MICRO_DOLLARS_FIELD_NUMBER: _ClassVar[int]
     state: str
     identity: _request_pb2.Identity
     attempt: int
@@ -117,7 +118,8 @@ class AttemptRecord(_message.Message):
     batch: bool
     saved_micro_dollars: int
     budgets: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, state: _Optional[str] = ..., identity: _Optional[_Union[_request_pb2.Identity, _Mapping]] = ..., attempt: _Optional[int] = ..., execution: _Optional[int] = ..., target: _Optional[str] = ..., instance: _Optional[str] = ..., at_ms: _Optional[int] = ..., usage: _Optional[_Union[_outcome_pb2.Usage, _Mapping]] = ..., cost_micro_dollars: _Optional[int] = ..., fault: _Optional[str] = ..., team: _Optional[str] = ..., application: _Optional[str] = ..., use_case: _Optional[str] = ..., end_user: _Optional[str] = ..., user_tier: _Optional[str] = ..., task_type: _Optional[str] = ..., door: _Optional[str] = ..., begun_ms: _Optional[int] = ..., part_of: _Optional[str] = ..., costs: _Optional[_Union[CostSplit, _Mapping]] = ..., model: _Optional[str] = ..., reserved_micro_dollars: _Optional[int] = ..., holder: _Optional[str] = ..., batch: _Optional[bool] = ..., saved_micro_dollars: _Optional[int] = ..., budgets: _Optional[_Iterable[str]] = ...) -> None: ...
+    charged_micro_dollars: int
+    def __init__(self, state: _Optional[str] = ..., identity: _Optional[_Union[_request_pb2.Identity, _Mapping]] = ..., attempt: _Optional[int] = ..., execution: _Optional[int] = ..., target: _Optional[str] = ..., instance: _Optional[str] = ..., at_ms: _Optional[int] = ..., usage: _Optional[_Union[_outcome_pb2.Usage, _Mapping]] = ..., cost_micro_dollars: _Optional[int] = ..., fault: _Optional[str] = ..., team: _Optional[str] = ..., application: _Optional[str] = ..., use_case: _Optional[str] = ..., end_user: _Optional[str] = ..., user_tier: _Optional[str] = ..., task_type: _Optional[str] = ..., door: _Optional[str] = ..., begun_ms: _Optional[int] = ..., part_of: _Optional[str] = ..., costs: _Optional[_Union[CostSplit, _Mapping]] = ..., model: _Optional[str] = ..., reserved_micro_dollars: _Optional[int] = ..., holder: _Optional[str] = ..., batch: _Optional[bool] = ..., saved_micro_dollars: _Optional[int] = ..., budgets: _Optional[_Iterable[str]] = ..., charged_micro_dollars: _Optional[int] = ...) -> None: ...
 
 class CostSplit(_message.Message):
     __slots__ = ("input", "context", "output", "embedding", "vector_store", "request", "parts")
