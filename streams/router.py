@@ -217,7 +217,7 @@ class Router:
             raise ValueError(f"{came.identity}: the slip does not wait for attempt {came.attempt} of {outcome.target}")
         if isinstance(step, End):
             retries.add(max(0.0, journey.retry_tokens))
-        elif step.work.target.name == outcome.target:
+        elif step.journey.retry_tokens < journey.retry_tokens:
             retries.add(journey.retry_tokens - RETRY)
         self._carry_out(event, step, came.message.request)
 

@@ -120,7 +120,7 @@ class Running:
             raise AssertionError(f"attempt {call.work.attempt} of {outcome.identity} was not open")
         if isinstance(step, End):
             self._budget.add(max(0.0, journey.retry_tokens))
-        elif step.work.target.name == call.work.target.name:
+        elif step.journey.retry_tokens < journey.retry_tokens:
             self._budget.add(journey.retry_tokens - _A_RETRY)
         if span.is_recording():
             _describe(span, outcome, step)

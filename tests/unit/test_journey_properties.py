@@ -14,10 +14,13 @@ from trivium.core.journey import advance, begin, cancel
 from trivium.core.outcome import Answer, Fault, FaultKind, Finish, Outcome, TerminalKind, Usage, Verdict
 from trivium.core.policy import (
     Arm,
+    Budget,
     CacheRule,
     Endpoint,
     Experiment,
     Leg,
+    Over,
+    Period,
     Policy,
     Prices,
     Route,
@@ -26,6 +29,7 @@ from trivium.core.policy import (
     TaskType,
     Tier,
 )
+from trivium.core.price import worst_case
 from trivium.core.request import Identity, Request, Sensitivity
 from trivium.core.slip import Arrival, Call, End, Facts, Health, TargetFacts
 
@@ -83,6 +87,7 @@ def policies(draw: st.DrawFn) -> Policy:
         default_route=draw(route),
         novel_route=draw(route),
         attempt_cap_ms=draw(st.sampled_from([1, 500, 120_000])),
+        budgets={"b": Budget("b", Period.DAY, 5, over=draw(st.sampled_from(Over)))},
     )
 
 
@@ -114,6 +119,7 @@ results = st.one_of(
         not_found=st.booleans(),
     ),
     st.builds(Fault, kind=st.sampled_from(FaultKind), message=small_texts, retry_after_ms=st.sampled_from([0, 100])),
+    st.builds(Fault, kind=st.just(FaultKind.OVER_BUDGET), message=small_texts, budget=st.sampled_from(["b", "b/x", "c", ""])),
 )
 
 facts_of_targets = st.dictionaries(
@@ -257,6 +263,18 @@ def test_every_story_ends_once_and_adds_up(story: Story) -> None:
     assert len(accepted) == (terminal.kind is TerminalKind.ANSWERED)
     assert (terminal.answer is None) == (terminal.reason is not None)
     assert terminal.ended_ms >= terminal.arrived_ms
+
+
+@quickly
+@given(stories)
+def test_after_a_budget_has_refused_nothing_dearer_is_asked(story: Story) -> None:
+    calls, end = told(story)
+    for before, after in pairwise(calls):
+        fault = end.terminal.attempts[before.work.attempt - 1].fault
+        if fault is not None and fault.kind is FaultKind.OVER_BUDGET:
+            tokens, spec = before.journey.decision.prompt_tokens, before.work.task
+            assert worst_case(after.work.target, spec, tokens) < worst_case(before.work.target, spec, tokens)
+            assert after.journey.retry_tokens == before.journey.retry_tokens
 
 
 @quickly
