@@ -103,7 +103,7 @@ async def agreed(mesh: RunningMesh, both: Vendors, requests: int) -> services_pb
         else:
             if await written(mesh) == before:
                 return total
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(1)
 
 
 async def compared(mesh: RunningMesh, both: Vendors, requests: int) -> services_pb2.ReportLine:
