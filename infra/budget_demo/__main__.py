@@ -38,7 +38,7 @@ POLICY: Final = Path("examples/budget.yaml")
 NAME: Final = "one-dollar"
 VALID_MS: Final = 4_000
 """Short, so that the demo need not wait for the auditor for a minute."""
-KILL_AT: Final = 40
+KILL_AT: Final = 15
 """Calls that have arrived at the stand-in when the process is killed."""
 BOUND_S: Final = 240.0
 _WAVES: Final = 3
