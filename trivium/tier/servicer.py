@@ -174,7 +174,7 @@ class TierServicer(services_pb2_grpc.TierServicer):
             self._outbox.put([[record]], partial(self._settled, work, outcome, about.money))
 
     def _settled(self, work: Work, outcome: Outcome, money: Reservation) -> None:
-        if self._budgets is not None:
+        if self._budgets is not None and money is not UNBUDGETED:
             self._budgets.settle(money, charged(work, outcome, money.worst))
 
 

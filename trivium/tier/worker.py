@@ -333,7 +333,7 @@ class Worker:
 
     def _done(self, job: Job, outcome: Outcome) -> None:
         self._memory.settle(job.key, now_ms())
-        if self._budgets is not None:
+        if self._budgets is not None and job.money is not None:
             self._budgets.settle(job.reserved, charged(job.work, outcome, job.reserved.worst))
         self._forget(job)
         for claim in job.claims:
@@ -359,7 +359,7 @@ class Worker:
         self._open.pop(job.key, None)
         if isinstance(job.money, Waiting):
             job.money.cancel()
-        elif self._budgets is not None:
+        elif self._budgets is not None and job.money is not None:
             self._budgets.release(job.reserved)
         if not self._open and self._empty is not None and not self._empty.done():
             self._empty.set_result(None)
