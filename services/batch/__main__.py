@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any, Final
 
 from services.batch.keeper import Keeper, KeeperPorts
@@ -79,7 +80,7 @@ async def main(process: Process) -> None:
 
         reading = Reading(
             kafka.bootstrap, lane, f"trivium-batch-{tier.value}", make, _grouping(process, kafka),
-            _reading(process, kafka, "lane"), tier is Tier.CLOUD,
+            _reading(process, kafka, "lane"), tier is Tier.CLOUD, partial(process.metrics.waiting, tier.value),
         )  # fmt: skip
         await stack.enter_async_context(reading)
         await process.ready(tier=tier.value)

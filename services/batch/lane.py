@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Final, Protocol, Self
 
+from services.batch.book import Book
 from trivium.kafka.claim import Claim, GroupOptions, Partition
 from trivium.kafka.group import GroupConsumer
 from trivium.kafka.outbox import Outbox
@@ -23,9 +24,14 @@ _KEPT_MS: Final = 2 * DAY_MS
 _TICK_S: Final = 0.2
 
 
+Tell = Callable[[int, int], None]
+"""Takes how many requests are held, and how many batches are under way."""
+
+
 class Owner(Protocol):
     """What works on a lane (services/batch/keeper.py, services/batch/offpeak.py)."""
 
+    book: Book
     lost: bool
 
     def recall(self, record: Delivered) -> None:
@@ -48,10 +54,11 @@ class Reading:
     """Owns the lane while the group gives it, and drives its owner. `async with` it; then watch `failed`."""
 
     def __init__(
-        self, bootstrap: str, topic: str, group: str, make: Callable[[], Owner], options: GroupOptions, reader: ReaderOptions, batches: bool
-    ) -> None:
-        """`make`: an owner who knows nothing yet. `batches`: he has batches, too."""
-        self._bootstrap, self._topic, self._make, self._reader = bootstrap, topic, make, reader
+        self, bootstrap: str, topic: str, group: str, make: Callable[[], Owner], options: GroupOptions, reader: ReaderOptions,
+        batches: bool, tell: Tell,
+    ) -> None:  # fmt: skip
+        """`make`: an owner who knows nothing yet. `batches`: he has batches, too. `tell`: is told how much is held."""
+        self._bootstrap, self._topic, self._make, self._reader, self._tell = bootstrap, topic, make, reader, tell
         self._batches = batches
         self._owner: Owner | None = None
         self._claims: deque[Claim] = deque()
@@ -145,6 +152,7 @@ class Reading:
             await asyncio.sleep(_TICK_S)
             if self._owner is not None:
                 await self._owner.step()
+                self._tell(len(self._owner.book.items), len(self._owner.book.batches))
 
 
 def writing(outbox: Outbox) -> Callable[[Sequence[Sequence[Record]]], Awaitable[None]]:

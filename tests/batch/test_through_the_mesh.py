@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 from infra.local import POLICY
-from tests.integration.mesh.running import RunningMesh, running_mesh
+from tests.integration.mesh.running import RunningMesh, asking, running_mesh
 from trivium.core.outcome import FaultKind, Terminal, TerminalKind, Verdict
 from trivium.core.policy import Policy
 from trivium.core.price import MILLION
@@ -134,7 +134,8 @@ async def test_nobody_who_waits_on_the_line_is_made_to_wait(mesh: RunningMesh) -
     prompt = "Customer 9 asks for a refund of order 63."
     known = {"endpoint": "/draft-reply", "target": "cloud/small", "priority": "batch"}
     terminal = await mesh.by_grpc(prompt=prompt, **known)
-    assert [attempt.batch for attempt in terminal.attempts] == [False]
+    through_the_log = await mesh.grpc.complete(asking(prompt=prompt, **known), timeout_s=60, idempotent=True)
+    assert [[attempt.batch for attempt in one.attempts] for one in (terminal, through_the_log)] == [[False], [False]]
 
 
 @pytest.mark.asyncio(loop_scope="module")
@@ -148,3 +149,16 @@ async def test_the_time_in_a_batch_is_a_span_of_the_requests_one_trace(mesh: Run
                 break
             await asyncio.sleep(0.5)
     assert "trivium.requests process" in said.out
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_nobody_misses_a_deadline_because_nobody_makes_batches(mesh: RunningMesh) -> None:
+    """The last test: the process stays dead."""
+    part = mesh.local.parts["batch-cloud"]
+    part.process.kill()
+    await part.process.wait()
+    terminal = await asked(mesh, 99, timeout_ms=15_000)
+    assert terminal.kind is TerminalKind.ANSWERED
+    first, second = terminal.attempts
+    assert first.fault is not None
+    assert (first.batch, first.fault.message, second.batch) == (True, "nothing came back in time", False)

@@ -77,6 +77,7 @@ class Metrics:
         self._refused = Counter(
             names.METRIC_REFUSED, "Refused at a door.", ("door", "reason", "key"), registry=registry
         )
+        self._batch: tuple[Gauge, Gauge] | None = None
         self._ledger: tuple[Gauge, Counter, Gauge] | None = None
         self._certificate = Gauge(names.METRIC_CERTIFICATE, "When it expires.", ("setting",), registry=registry)
         self._ready = Gauge(names.METRIC_READY, "1 when the process takes work.", registry=registry)
@@ -217,6 +218,16 @@ class Metrics:
     def certificate(self, setting: str, ends_s: float) -> None:
         """A certificate of this process expires then, epoch seconds."""
         self._certificate.labels(setting).set(ends_s)
+
+    def waiting(self, tier: str, requests: int, batches: int) -> None:
+        """Of a batch process alone: what it holds."""
+        if self._batch is None:
+            self._batch = (
+                Gauge(names.METRIC_BATCH_WAITING, "Requests that are held.", ("tier",), registry=self.registry),
+                Gauge(names.METRIC_BATCHES, "Batches under way.", ("tier",), registry=self.registry),
+            )
+        for gauge, count in zip(self._batch, (requests, batches), strict=True):
+            gauge.labels(tier).set(count)
 
     def ledger(self, behind: int | None = None, up: bool | None = None) -> None:
         """Of the ledger's store alone: how many records it is behind, and whether its database takes them."""
