@@ -162,7 +162,9 @@ class Auditor:
             amount = self._spent_at_most(name, account)
             _LOG.warning("%s is gone: its account of %s is closed at %d micro-dollars", name[0], name[1], amount)
             await self._write(account, amount)
-            self._alive.pop(name, None)
+            if self._alive.get(name) == (key, seen_s):
+                # Else it has written meanwhile, and lives.
+                del self._alive[name]
             self.closed += 1
 
     def _spent_at_most(self, name: Name, account: Account) -> int:

@@ -46,13 +46,15 @@ class Account:
 class Pot:
     """One budget in one period."""
 
-    __slots__ = ("accounts", "closed", "doubtful", "most")
+    __slots__ = ("accounts", "doubtful", "most", "spent")
 
     def __init__(self) -> None:
         self.accounts: dict[str, Account] = {}
         """By holder."""
         self.most = 0
         """What all of them have at most."""
+        self.spent = 0
+        """As far as they told."""
         self.doubtful = 0
 
     def put(self, account: Account) -> None:
@@ -60,8 +62,10 @@ class Pot:
         before = self.accounts.get(account.last.holder)
         if before is not None:
             self.most -= before.most
+            self.spent -= before.spent
             self.doubtful -= before.doubtful
         self.most += account.most
+        self.spent += account.spent
         self.doubtful += account.doubtful
         self.accounts[account.last.holder] = account
 
@@ -132,8 +136,8 @@ class State:
     def share(self, key: Key) -> Share:
         """How a budget stands, by what was read so far."""
         rule, pot = self.rules.get(rule_name(key[0])), self.pots.get(key)
-        spent = 0 if pot is None else sum(account.spent for account in pot.accounts.values())
-        return Share(0 if rule is None else rule.limit_micro_dollars, spent, (0 if pot is None else pot.most) - spent)
+        limit = 0 if rule is None else rule.limit_micro_dollars
+        return Share(limit, 0, 0) if pot is None else Share(limit, pot.spent, pot.most - pot.spent)
 
     def free(self, key: Key) -> int:
         """What could be granted to a new ask; below 0 when the limit was lowered. Soft budgets have no end."""
