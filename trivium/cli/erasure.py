@@ -35,7 +35,6 @@ from trivium.kafka.topics import (
     Keep,
     Topic,
     attempts,
-    lanes,
 )
 from trivium.ledger.facts import identity_hash
 from trivium.settings import KafkaSettings
@@ -45,6 +44,7 @@ SEGMENT_MS: Final = 7 * DAY_MS
 """Kafka's own segment.ms: a segment of the log is removed as a whole, when its last record is old enough."""
 _CACHE_ENTRY: Final = ((HEADER_SCHEMA, b"trivium.v1.CacheEntry"),)
 _LEDGER_RECORD: Final = ((HEADER_SCHEMA, b"trivium.v1.LedgerRecord"),)
+_WORK: Final = "trivium.work."
 _IN_AN_ORDER: Final = 10_000
 """Identities: 160 KB of hashes."""
 _TIMEOUT_MS: Final = 10_000
@@ -106,7 +106,6 @@ class Search:
             CACHE: self._entry,
             DOCUMENTS: self._document,
             DEADLETTER: self._letter,
-            **{name: self._work for tier in Tier for name in lanes(tier)},
             **{attempts(tier): self._attempt for tier in Tier},
         }
 
@@ -117,8 +116,7 @@ class Search:
 
     async def through(self, kafka: KafkaSettings, topics: Iterable[str], progress: Progress) -> list[Found]:
         """What each topic holds, those that tell identities first. Raises Unreachable."""
-        telling = [REQUESTS, OUTCOMES, *(name for tier in Tier for name in lanes(tier))]
-        order = sorted(topics, key=lambda name: telling.index(name) if name in telling else len(telling))
+        order = sorted(topics, key=lambda name: (name != REQUESTS, name != OUTCOMES, not name.startswith(_WORK)))
         found = []
         for name in order:
             progress(name)
@@ -126,7 +124,7 @@ class Search:
         return found
 
     async def _topic(self, kafka: KafkaSettings, name: str) -> Found:
-        found, ours = Found(name), self._is.get(name, self._reply)
+        found, ours = Found(name), self._is.get(name, self._work if name.startswith(_WORK) else self._reply)
         compacted = name in (CACHE, DOCUMENTS)
         async for record in everything(kafka, name):
             is_ours = bool(record.value) and self._readable(ours, record)
