@@ -141,7 +141,7 @@ class KeeperOptions:
     forget_ms: int = 600_000
     """An account with nothing in it that was not used for so long is not kept in memory."""
     tick_ms: int = 500
-    start_ms: int = 8_000
+    start_ms: int = 60_000
     """How long reading the log up to its end may take at the start."""
 
 
