@@ -38,6 +38,7 @@ def exported() -> dict[str, set[str]]:
     metrics.ledger(behind=1, up=True)
     metrics.ledger_records("trivium.ledger", "counted", 1)
     metrics.shed("cloud/small", "batch")
+    metrics.waiting("cloud", 1, 1)
     metrics.ambiguous("cloud/small", "called")
     metrics.queue_wait("cloud/small", 1)
     metrics.breaker("cloud/small", "closed")
