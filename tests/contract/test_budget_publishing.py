@@ -105,6 +105,12 @@ async def test_it_follows_the_policy_for_as_long_as_the_process_lives(broker: Em
     assert [rules.budgets for rules in await told(broker)] == [(ONE,), (TWO,)]
 
 
+async def test_a_mesh_without_the_topic_is_left_alone_by_a_policy_without_budgets() -> None:
+    with EmbeddedBroker({"other": 1}) as broker:
+        async with Producer(broker.bootstrap) as producer:
+            assert await publisher(broker, producer, policy(3)).publish(policy(3)) is False
+
+
 async def test_a_broker_that_is_away_is_asked_again(broker: EmbeddedBroker, caplog: pytest.LogCaptureFixture) -> None:
     following = Following(policy(1, ONE))
     async with Producer(broker.bootstrap) as producer, asyncio.timeout(60):

@@ -122,7 +122,9 @@ class RulesPublisher:
         """The last rules that can be read, and the broker's time of them."""
         ends = await end_offsets(self._bootstrap, topics.BUDGET, self._options)
         found: tuple[Rules | None, int] = (None, 0)
-        async for record in read_tail(self._bootstrap, topics.BUDGET, 0, {0: ends.get(0, 0)}, self._options):
+        if not ends.get(0):
+            return found
+        async for record in read_tail(self._bootstrap, topics.BUDGET, 0, {0: ends[0]}, self._options):
             if record.key != RULES_KEY:
                 continue
             rules = budget_record_from(record.value)
