@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.journeys import ENTERPRISE, NOW, OWN, SMALL, TRIAL, a_policy, a_request
@@ -52,6 +52,7 @@ FACTS = st.sampled_from([
 ])  # fmt: skip
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(REQUESTS, FACTS), min_size=8, max_size=30))
 def test_a_policy_that_has_seen_others_decides_as_one_that_has_seen_none(asked: list[Any]) -> None:
     seasoned = the_policy()
