@@ -12,10 +12,10 @@ from infra.standins.claude import ClaudeStandin
 from infra.standins.mind import Mind
 from infra.standins.serving import Standin
 from infra.standins.tgi import TgiStandin
-from trivium.claude.api import Claude
 from services.finetuned.compatible import Compatible
 from services.finetuned.engine import Engine
 from services.finetuned.tgi import Tgi
+from trivium.claude.api import Claude
 from trivium.core.outcome import Answer, Fault, FaultKind, Finish, Outcome
 from trivium.core.policy import Prices, Target, TaskSpec, Tier
 from trivium.core.request import Identity, Message, Output, OutputKind, Request, Role, ToolSpec

@@ -11,8 +11,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from infra.broker import EmbeddedBroker
 from infra.standins.claude import ClaudeStandin
 from infra.standins.mind import Mind
-from trivium.claude.api import Claude
 from trivium import codec
+from trivium.claude.api import Claude
 from trivium.core.decision import Decision, Source
 from trivium.core.outcome import Answer
 from trivium.core.policy import Leg, Prices, Target, TaskSpec, Tier

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from trivium.claude.api import Claude
 from services.finetuned.compatible import Compatible
 from services.finetuned.engine import Engine
+from trivium.claude.api import Claude
 from trivium.core.outcome import Answer
 from trivium.core.policy import Target, TaskSpec, Tier
 from trivium.core.request import Identity, Message, Request, Role
