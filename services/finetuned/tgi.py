@@ -4,6 +4,7 @@ Plain work goes to `/generate_stream`, which knows adapters, grammars and detail
 which tools were used, go to the chat route. Always streamed: a cut stream, an error after HTTP 200 and the first token show only there. The library's client
 keeps every stream open until it is closed, so each call has a client of its own, over one pool of connections."""
 
+import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator, Mapping
@@ -47,13 +48,13 @@ _FINISH: Final[Mapping[str, Finish]] = {
 
 
 class _Client(AsyncInferenceClient):
-    """A client whose streams end with it, over a pool that does not."""
+    """A client whose streams end with it, over connections that do not."""
 
-    def __init__(self, pool: httpx.AsyncClient, url: str, key: str) -> None:
+    def __init__(self, http: httpx.AsyncClient, url: str, key: str) -> None:
         # A token is always given: without one the library looks for the machine's own and sends that.
         headers: Any = {} if key else {"authorization": None}
         super().__init__(base_url=url, token=key or "none", headers=headers)
-        self._async_client = pool
+        self._async_client = http
 
 
 class Tgi:
@@ -65,17 +66,33 @@ class Tgi:
         self._url = url.rstrip("/")
         self._key = key
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=64)
-        self._pool = httpx.AsyncClient(timeout=httpx.Timeout(None, connect=_CONNECT_S), limits=limits, trust_env=False)
+        self._connections = httpx.AsyncHTTPTransport(limits=limits, trust_env=False)
+        timeout = httpx.Timeout(None, connect=_CONNECT_S)
+        self._http = httpx.AsyncClient(timeout=timeout, transport=self._connections, trust_env=False)
+        self._calls = 0
+        self._given_up = False
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._pool.aclose()
+        await self._connections.aclose()
 
     async def generate(self, prompt: Prompt, meter: Meter, held_back: bool) -> Reply:
         """See Backend. The caller bounds the time."""
+        if self._given_up:
+            await self._close_forgotten()
+        self._calls += 1
+        try:
+            return await self._generate(prompt, meter, held_back)
+        except asyncio.CancelledError:
+            self._given_up = True
+            raise
+        finally:
+            self._calls -= 1
+
+    async def _generate(self, prompt: Prompt, meter: Meter, held_back: bool) -> Reply:
         with Round(prompt, meter, held_back) as got:
             try:
-                async with _Client(self._pool, self._url, self._key) as client:
+                async with _Client(self._http, self._url, self._key) as client:
                     return await (self._chat(client, got) if _has_tools(prompt) else self._native(client, got))
             except (
                 HfHubHTTPError,
@@ -87,6 +104,19 @@ class Tgi:
                 raise VendorFault(_fault(error, got.begun)) from error
             except (json.JSONDecodeError, RecursionError, ValueError, UserWarning) as error:
                 raise VendorFault(self._unreadable(error, got.begun)) from error
+
+    async def _close_forgotten(self) -> None:
+        """httpcore 1.0 forgets the connection of a call that is cancelled (it shields itself from anyio alone): between connecting
+        and sending it stays NEW, without a request; while the answer is being closed it stays ACTIVE, with one. Neither is ever used
+        again or closed."""
+        pool: Any = self._connections._pool
+        self._given_up = False
+        if not self._calls:
+            pool._requests.clear()
+        used = {asked.connection for asked in pool._requests}
+        for one in [one for one in pool.connections if one not in used and not one.is_idle()]:
+            pool._connections.remove(one)
+            await one.aclose()
 
     async def _native(self, client: AsyncInferenceClient, got: Round) -> Reply:
         prompt = got.prompt

@@ -1,5 +1,6 @@
 """What goes over TGI's own wire, and the traps of its client."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -73,6 +74,24 @@ async def ask(
     if isinstance(outcome.result, Answer):
         assert (outcome.usage.input_tokens, outcome.usage.output_tokens) == (31, 2)
     return outcome.result
+
+
+async def test_a_call_that_is_given_up_at_any_moment_leaves_no_connection_behind(listener: Listener) -> None:
+    """httpcore forgets one that is cancelled between connecting and sending; by and by they are all that a process may open."""
+    backend = Tgi(listener.url, "")
+    request = Request(Identity("acme", "1"), (Message(Role.USER, "Hi"),))
+    work = Work(request, 1, Target("finetuned/tickets", Tier.FINETUNED, "support-7b"), TaskSpec("classify"), now_ms() + 60_000)
+    try:
+        for steps in range(120):
+            asked = asyncio.create_task(Engine(backend).answer(work))
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            asked.cancel()
+            await asyncio.gather(asked, return_exceptions=True)
+        assert isinstance((await Engine(backend).answer(work)).result, Answer)
+        assert [one.info() for one in backend._connections._pool.connections if not one.is_idle()] == []
+    finally:
+        await backend.close()
 
 
 async def test_adapter_and_limits_go_under_parameters(listener: Listener) -> None:
