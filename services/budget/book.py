@@ -22,6 +22,8 @@ class Book:
         self._open: dict[str, dict[int, tuple[int, tuple[str, ...]]]] = defaultdict(dict)
         # 64-bit hashes instead of keys: a tenth of the memory.
         self._settled: dict[str, set[int]] = defaultdict(set)
+        self._begun: dict[int, str] = {}
+        """Who holds what is open."""
         self._amounts: dict[Name, int] = defaultdict(int)
 
     def take(self, value: bytes | None) -> Iterator[Name]:
@@ -31,24 +33,31 @@ class Book:
             told = records_pb2.AttemptRecord.FromString(value or b"")
         except DecodeError:
             return iter(_NOTHING)
-        if not told.holder or not told.budgets:
-            return iter(_NOTHING)
         who = told.identity
         mark = hash((who.tenant, who.id, who.replay, told.attempt, told.execution, told.instance, told.begun_ms))
+        holder = told.holder or (self._begun.get(mark, "") if told.state == SETTLED else "")
+        if not holder or (told.holder and not told.budgets):
+            return iter(_NOTHING)
+        return self._started(holder, mark, told) if told.state == STARTED else self._settle(holder, mark, told)
+
+    def _started(self, holder: str, mark: int, told: records_pb2.AttemptRecord) -> Iterator[Name]:
+        opened = self._open[holder]
+        if mark in self._settled[holder] or mark in opened:
+            return iter(_NOTHING)
         names = tuple(told.budgets)
-        settled, opened = self._settled[told.holder], self._open[told.holder]
-        if mark in settled or (told.state == STARTED and mark in opened):
+        opened[mark], self._begun[mark] = (told.reserved_micro_dollars, names), holder
+        return self._add(holder, names, told.reserved_micro_dollars)
+
+    def _settle(self, holder: str, mark: int, told: records_pb2.AttemptRecord) -> Iterator[Name]:
+        """Batch work may be settled by a process that has reserved nothing, after the one that began it: at its cost, when that is sure."""
+        if told.state != SETTLED or mark in self._settled[holder] or (not told.holder and told.fault):
             return iter(_NOTHING)
-        if told.state == STARTED:
-            opened[mark] = (told.reserved_micro_dollars, names)
-            return self._add(told.holder, names, told.reserved_micro_dollars)
-        if told.state != SETTLED:
-            return iter(_NOTHING)
-        settled.add(mark)
-        worst, _ = opened.pop(mark, (0, names))
+        self._settled[holder].add(mark)
+        self._begun.pop(mark, None)
+        worst, names = self._open[holder].pop(mark, (0, tuple(told.budgets)))
         own = told.cost_micro_dollars - told.costs.parts
         charged = told.charged_micro_dollars if told.HasField("charged_micro_dollars") else own
-        return self._add(told.holder, names, charged - worst)
+        return self._add(holder, names, charged - worst)
 
     def amount(self, name: Name) -> int:
         """Micro-dollars that the holder has spent at most on this account."""
@@ -56,7 +65,8 @@ class Book:
 
     def forget(self, holder: str) -> None:
         """Nothing more will be asked about it."""
-        self._open.pop(holder, None)
+        for mark in self._open.pop(holder, ()):
+            self._begun.pop(mark, None)
         self._settled.pop(holder, None)
         for name in [name for name in self._amounts if name[0] == holder]:
             del self._amounts[name]

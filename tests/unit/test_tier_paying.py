@@ -52,3 +52,14 @@ def test_the_auditor_counts_what_the_holder_was_charged() -> None:
         assert book.amount(("h/1", lease.name)) == WORST
         book.take(writer.settled(WORK, ended, 1, 0, GRPC, 10, (), money).value)
         assert book.amount(("h/1", lease.name)) == total
+
+
+@pytest.mark.parametrize(("result", "spent", "total"), [(Answer("yes"), 17, 17), (Fault(FaultKind.OVERDUE, "late"), 0, WORST)])
+def test_what_another_process_settles_counts_for_the_one_that_reserved(result: Answer | Fault, spent: int, total: int) -> None:
+    """Batch work lives longer than its process. What may have been billed beyond what is known stays at its worst case."""
+    lease = Lease("h/1", ("acme", "2026-11"), Budget("acme", Period.MONTH, 1_000_000))
+    writer, book = Writer(Tier.CLOUD, "cloud-1", 12, 1_000_000), Book()
+    book.take(writer.started(WORK, 1, 0, GRPC, 10, (), Reservation("h/1", WORST, (lease,), True)).value)
+    settled = writer.settled(WORK, outcome(result, spent, Usage(3, 4) if spent else None), 1, 0, GRPC, 10, ()).value
+    assert [list(book.take(settled)), list(book.take(settled))] == [[("h/1", lease.name)] if spent else [], []]
+    assert book.amount(("h/1", lease.name)) == total
