@@ -99,7 +99,7 @@ async def auditor(broker: EmbeddedBroker, clock: Clock) -> AsyncIterator[Auditor
 
 async def until(auditor: Auditor, spent: int, reserved: int) -> None:
     """Audit until the budget stands so."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(90):
         while True:
             await auditor.audit()
             shares = [auditor.state.share(key) for key in auditor.state.pots]

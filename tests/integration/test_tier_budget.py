@@ -79,7 +79,7 @@ class Log:
         self.more.set()
 
     async def until(self, enough: Any) -> None:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(90):
             while not enough():
                 self.more.clear()
                 await self.more.wait()

@@ -110,7 +110,7 @@ async def test_every_client_is_given_the_protocol(pki: Path, monkeypatch: pytest
     assert (credentials.protocol.value, credentials.mechanism.value) == ("SASL_SSL", "SCRAM-SHA-512")
     assert (credentials.username, credentials.password) == ("router", "s3cret")
     seen = []
-    for module in ("producer.AIOKafkaProducer", "reader.AIOKafkaConsumer", "group.AIOKafkaConsumer", "admin.AIOKafkaAdminClient"):
+    for module in ("producer.AIOKafkaProducer", "reader.AIOKafkaConsumer", "joining.AIOKafkaConsumer", "admin.AIOKafkaAdminClient"):
         monkeypatch.setattr(f"trivium.kafka.{module}", lambda *_, module=module, **given: seen.append(given) or 1 / 0)
     for start in (
         Producer(kafka.bootstrap).start(),

@@ -5,6 +5,7 @@ import logging
 import secrets
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 from trivium.budget.lease import KeeperOptions, Lease
@@ -20,6 +21,7 @@ HEADERS: Final = (
     (topics.HEADER_CONTENT_TYPE, b"application/protobuf"),
     (topics.HEADER_SCHEMA, b"trivium.v1.BudgetRecord"),
 )
+_LOOK_S: Final = 0.01
 _REMEMBERED: Final = 10_000
 _LEAST_SHARE: Final = 200
 """A slice beyond what is needed at once is at least the limit's two hundredth,"""
@@ -115,7 +117,11 @@ class Leases:
                 self._look_after(lease, now_s)
 
     async def leave(self) -> None:
-        """Close what is settled; what is not, an auditor closes."""
+        """Close what is settled, or will be in a moment; what is not, an auditor closes."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._options.ask_ms / 1000):
+                while any(lease.reserved for lease in self._own.values()):  # noqa: ASYNC110 (a call that ended settles when the log has it)
+                    await asyncio.sleep(_LOOK_S)
         for lease in list(self._own.values()):
             if not lease.closed and (lease.number or lease.spent):
                 lease.retired = True
