@@ -16,6 +16,8 @@ CHART: Final = ROOT / "infra/k8s/trivium"
 PROCESSES: Final = ("router", "gateway", "finetuned", "retrieval", "cloud")
 COMPONENTS: Final = (*PROCESSES, "ledger", "budget")
 """What the chart runs for long; ledger and budget have no group, so nothing scales them."""
+BATCHES: Final = ("batch-cloud", "batch-finetuned")
+"""What the chart runs when it is told to: one process of patient work for each tier, in the tier's image."""
 MODULES: Final = {
     "router": "streams", **{name: f"services.{name}" for name in (*COMPONENTS[1:],)}, "standins": "infra.standins",
 }  # fmt: skip
@@ -109,6 +111,17 @@ def templates() -> dict[str, str]:
 def values() -> dict[str, Any]:
     """values.yaml of the chart."""
     return yaml.safe_load((CHART / "values.yaml").read_text())  # type: ignore[no-any-return]
+
+
+def own(component: str) -> dict[str, Any]:
+    """The values of one component of the chart."""
+    found = values()["batch"][component.removeprefix("batch-")] if component in BATCHES else values()[component]
+    return found  # type: ignore[no-any-return]
+
+
+def image(component: str) -> str:
+    """The stage of the Dockerfile that a component of the chart runs in."""
+    return "gateway" if component == "topics" else component.removeprefix("batch-")
 
 
 @cache

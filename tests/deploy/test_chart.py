@@ -1,17 +1,31 @@
 """The chart as far as it can be read without helm; tests/real/helm renders it."""
 
 import copy
+import importlib.util
 import json
 import re
 
 import pytest
 from jsonschema import Draft7Validator
 
-from tests.deploy.shipped import CHART, COMPONENTS, KNOWN, PORTS, PROCESSES, SECRETS, dockerfile, templates, values
+from tests.deploy.shipped import (
+    BATCHES,
+    CHART,
+    COMPONENTS,
+    KNOWN,
+    PORTS,
+    PROCESSES,
+    SECRETS,
+    dockerfile,
+    image,
+    own,
+    templates,
+    values,
+)
 from trivium.core.errors import BadSetting
 from trivium.core.policy import Tier
-from trivium.kafka.topics import OUTCOMES, REQUESTS, lanes
-from trivium.settings import GatewaySettings, KafkaSettings, read
+from trivium.kafka.topics import OUTCOMES, PATIENT, REQUESTS, lanes
+from trivium.settings import BatchSettings, GatewaySettings, KafkaSettings, read
 
 ALL = "\n".join(templates().values())
 SCHEMA = Draft7Validator(json.loads((CHART / "values.schema.json").read_text()))
@@ -39,7 +53,7 @@ def test_no_secret_has_a_value() -> None:
         for line in ALL.splitlines():
             if re.search(rf"\b{name}\b", line) and "value:" in line:
                 assert "/etc/trivium-keys/" in line, line
-    assert all({"secret", "key"} <= set(one) for part in COMPONENTS for one in values()[part].get("secrets", []))
+    assert all({"secret", "key"} <= set(one) for part in (*COMPONENTS, *BATCHES) for one in own(part).get("secrets", []))
 
 
 def test_ports_are_those_of_the_settings() -> None:
@@ -67,7 +81,30 @@ def test_more_replicas_than_partitions_are_never_asked_for() -> None:
     assert all(values()[name]["scaling"]["maxReplicas"] <= partitions for name in PROCESSES)
 
 
-@pytest.mark.parametrize("name", COMPONENTS)
+@pytest.mark.parametrize("name", [*COMPONENTS, *BATCHES])
 def test_every_component_has_an_image_and_limits(name: str) -> None:
-    assert name in dockerfile()
-    assert set(values()[name]["resources"]) == {"requests", "limits"}
+    assert image(name) in dockerfile()
+    assert set(own(name)["resources"]) == {"requests", "limits"}
+
+
+def test_every_tier_that_has_patient_work_has_its_batch_process() -> None:
+    assert {f"batch-{tier.value}" for tier in PATIENT} == set(BATCHES)
+    (started,) = re.findall(r"command: \[python, -m, (services\.\w+)\]", templates()["_pod.tpl"])
+    assert importlib.util.find_spec(f"{started}.__main__") is not None
+    assert not any(own(name)["enabled"] for name in BATCHES), "most policies let nothing wait"
+
+
+@pytest.mark.parametrize("name", BATCHES)
+def test_a_batch_process_has_room_for_what_it_may_hold(name: str) -> None:
+    limit = own(name)["resources"]["limits"]["memory"]
+    assert limit.endswith("Gi")
+    assert int(limit[:-2]) * 2**30 > BatchSettings().held_bytes + 3 * BatchSettings().bytes
+
+
+def test_the_vendors_key_and_the_tier_are_refused_where_they_do_not_belong() -> None:
+    key = {"name": "TRIVIUM_CLOUD_KEY", "secret": "trivium-cloud", "key": "anthropic-key"}
+    assert own("batch-cloud")["secrets"] == [key]
+    for change in ({"secrets": [key]}, {"environment": {"TRIVIUM_BATCH_TIER": "cloud"}}):
+        wrong = copy.deepcopy(values())
+        wrong["batch"]["finetuned"] |= change
+        assert [list(error.path)[:3] for error in SCHEMA.iter_errors(wrong)] == [["batch", "finetuned", *change]]

@@ -1,5 +1,6 @@
-"""The chart as Kubernetes gets it: valid objects, nobody with rights, and only the cloud service with a way out."""
+"""The chart as Kubernetes gets it: valid objects, nobody with rights, and only what calls the cloud with a way out."""
 
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,21 +8,43 @@ from typing import Any
 
 import kubernetes_validate
 import pytest
+import yaml
 
 from infra.kafka.security import PRINCIPALS
-from tests.deploy.shipped import CHART, COMPONENTS, KNOWN, PORTS, PROCESSES, ROOT, SECRETS, image_environment
+from tests.deploy.shipped import (
+    BATCHES,
+    CHART,
+    COMPONENTS,
+    KNOWN,
+    PORTS,
+    PROCESSES,
+    ROOT,
+    SECRETS,
+    image,
+    image_environment,
+    own,
+)
 from tests.real.helm.conftest import KUBERNETES, Render, Rendered
 from trivium.settings import ALL, read
 
 EXAMPLE = ROOT / "examples/support"
 PLAIN: tuple[str, ...] = ()
+OUT = {"cloud", "batch-cloud"}
+"""Who may reach the world."""
+PATIENT = ("--set", "batch.cloud.enabled=true,batch.finetuned.enabled=true")
 FULL = (
     "--set", "scaling.enabled=true,scaling.authentication=kafka-login,retrieval.embedder=http://tei:80,tls.secret=mesh-tls,keys.secret=mesh-keys",
     "--set", "ledger.replicas=2,ledger.database.secret=ledger-database",
+    *PATIENT,
     "--set", "kafka.protocol=SASL_SSL,kafka.passwordSecret=kafka-passwords,kafka.caSecret=kafka-ca,image.registry=registry.example/team",
     "--set-file", f"policy.text={EXAMPLE / 'policy.yaml'}", "--set-file", f"policy.classifier={EXAMPLE / 'classifier.json'}",
 )  # fmt: skip
 WAYS = pytest.mark.parametrize("arguments", [PLAIN, FULL], ids=["defaults", "everything"])
+
+
+def components(arguments: tuple[str, ...]) -> set[str]:
+    """What runs for long."""
+    return {*COMPONENTS, *(BATCHES if arguments else ())}
 
 
 def of(objects: Rendered, kind: str) -> dict[str, dict[str, Any]]:
@@ -49,6 +72,9 @@ def test_helm_has_nothing_to_say(helm: Path) -> None:
     ("kafka.protocol=SASL_SSL", "kafka.passwordSecret is needed with SASL"),
     ("cloud.url=api.anthropic.com", "cloud.url"),
     ("ledger.replicas=2", "only one may use the file of a volume"),
+    ("batch.enabled=true", "enabled is not allowed"),
+    ("batch.finetuned.secrets[0].name=TRIVIUM_CLOUD_KEY", "batch.finetuned.secrets.0"),
+    ("environment.TRIVIUM_BATCH_TIER=cloud", "TRIVIUM_BATCH_TIER"),
 ])  # fmt: skip
 def test_wrong_values_are_refused_with_their_name(helm: Path, wrong: str, said: str) -> None:
     done = subprocess.run([helm, "template", "shop", CHART, "--kube-version", f"{KUBERNETES}.0", "--set", wrong],
@@ -69,11 +95,11 @@ def test_every_object_is_one_that_kubernetes_takes(render: Render, arguments: tu
 def test_what_there_is(render: Render, arguments: tuple[str, ...]) -> None:
     objects = render(*arguments)
     assert set(of(objects, "StatefulSet")) == {"router"}
-    assert set(of(objects, "Deployment")) == set(COMPONENTS) - {"router"}
-    assert set(of(objects, "Service")) == set(COMPONENTS)
+    assert set(of(objects, "Deployment")) == components(arguments) - {"router"}
+    assert set(of(objects, "Service")) == components(arguments)
     # One replica has nobody to stay up for it.
-    assert set(of(objects, "PodDisruptionBudget")) == {*PROCESSES, *(["ledger"] if arguments else [])}
-    assert set(of(objects, "NetworkPolicy")) == {*COMPONENTS, "topics"}
+    assert set(of(objects, "PodDisruptionBudget")) == {*PROCESSES, *(["ledger", *BATCHES] if arguments else [])}
+    assert set(of(objects, "NetworkPolicy")) == {*components(arguments), "topics"}
     assert set(of(objects, "Job")) == {"topics"}
 
 
@@ -92,7 +118,7 @@ def test_nobody_has_rights(render: Render, arguments: tuple[str, ...]) -> None:
             assert context["allowPrivilegeEscalation"] is False
             assert context["capabilities"]["drop"] == ["ALL"]
             assert {"name": "tmp", "mountPath": "/tmp"} in container["volumeMounts"]
-    assert seen == len(COMPONENTS) + 1
+    assert seen == len(components(arguments)) + 1
 
 
 @WAYS
@@ -119,7 +145,7 @@ def test_the_environment_is_such_that_every_process_starts(render: Render, argum
         assert len(listed) == len(set(listed)), name
         given = {variable["name"]: variable.get("value", "by-reference") for variable in pod["containers"][0]["env"]}
         assert set(given) <= KNOWN
-        ours = image_environment("gateway" if name == "topics" else name) | given
+        ours = image_environment(image(name)) | given
         for cls in ALL:
             read(cls, {key: value for key, value in ours.items() if key.startswith("TRIVIUM_")})
         for variable in pod["containers"][0]["env"]:
@@ -187,6 +213,66 @@ def test_a_mesh_without_it(render: Render, name: str) -> None:
     assert name not in {component for kind in ("Deployment", "Service", "NetworkPolicy") for component in of(objects, kind)}
 
 
+@pytest.mark.parametrize("name", BATCHES)
+def test_a_batch_process_runs_in_the_image_of_its_tier(render: Render, name: str) -> None:
+    spec = of(render(*FULL), "Deployment")[name]["spec"]
+    (container,) = spec["template"]["spec"]["containers"]
+    given = {variable["name"]: variable.get("value") for variable in container["env"]}
+    assert container["image"] == f"registry.example/team/trivium-{image(name)}:0.1.0"
+    assert container["command"] == ["python", "-m", "services.batch"]
+    assert container["resources"] == own(name)["resources"]
+    assert given["TRIVIUM_BATCH_TIER"] == image(name)
+    # One that works and one that stands by; a new one is there before an old one goes.
+    assert (spec["replicas"], spec["strategy"]["rollingUpdate"]) == (2, {"maxUnavailable": 0, "maxSurge": 1})
+
+
+@pytest.mark.parametrize("tier", ["cloud", "finetuned"])
+def test_a_mesh_with_one_batch_process_alone(render: Render, tier: str) -> None:
+    objects = render("--set", f"batch.{tier}.enabled=true,batch.{tier}.replicas=1")
+    for kind in ("Deployment", "Service", "NetworkPolicy"):
+        assert set(of(objects, kind)) & set(BATCHES) == {f"batch-{tier}"}
+    assert not set(of(objects, "PodDisruptionBudget")) & set(BATCHES)
+
+
+def test_only_what_calls_the_vendor_has_its_key(render: Render) -> None:
+    secret = {"secretKeyRef": {"name": "trivium-cloud", "key": "anthropic-key"}}
+    having, calling = set(), {}
+    for name, pod in pods(render(*FULL, "--set", "cloud.url=https://proxy.example")):
+        given = {variable["name"]: variable for variable in pod["containers"][0]["env"]}
+        having |= {name for variable in given.values() if variable.get("valueFrom") == secret}
+        if "TRIVIUM_CLOUD_URL" in given:
+            calling[name] = given["TRIVIUM_CLOUD_URL"]["value"]
+    assert having == {"cloud", "batch-cloud"}
+    assert calling == dict.fromkeys(having, "https://proxy.example")
+
+
+@pytest.mark.parametrize(("arguments", "told"), [
+    ((), ["batch.cloud.enabled", "batch.finetuned.enabled"]),
+    (("--set", "batch.cloud.enabled=true"), ["batch.finetuned.enabled", "cloud's batch process comes from the secret trivium-cloud"]),
+    (("--set-file", f"policy.text={EXAMPLE / 'policy.yaml'}"), []),
+], ids=["neither", "the cloud's", "a policy without patience"])  # fmt: skip
+def test_who_installs_is_told_of_work_that_nobody_would_do(helm: Path, tmp_path: Path, arguments: tuple[str, ...], told: list[str]) -> None:
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("targets: {cloud/small: {tier: cloud, batch: true}, finetuned/tickets: {tier: finetuned, off_peak: '22:00-06:00'}}")
+    notes = installed(helm, tmp_path, "--set-file", f"policy.text={policy}", *arguments)
+    assert "Trivium 0.1.0 is installed as shop" in notes
+    every = ("batch.cloud.enabled", "batch.finetuned.enabled", "cloud's batch process comes from the secret trivium-cloud")
+    assert [word for word in every if word in notes] == told
+
+
+def installed(helm: Path, folder: Path, *arguments: str) -> str:
+    """NOTES.txt, which helm shows to who has a cluster alone: in a copy of the chart it is the text of a ConfigMap."""
+    chart = shutil.copytree(CHART, folder / "chart")
+    notes = chart / "templates/NOTES.txt"
+    (chart / "templates/_notes.tpl").write_text('{{ define "notes" }}' + notes.read_text() + "{{ end }}")
+    notes.unlink()
+    (chart / "templates/notes.yaml").write_text('kind: ConfigMap\ndata: {notes: {{ include "notes" . | quote }}}\n')
+    command = [helm, "template", "shop", chart, "--kube-version", f"{KUBERNETES}.0", "--show-only", "templates/notes.yaml", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    return str(yaml.safe_load(done.stdout)["data"]["notes"])
+
+
 def test_alerts_reach_their_webhook_and_nothing_else(render: Render) -> None:
     policy = of(render("--set-json", 'network.webhook.peers=[{"ipBlock":{"cidr":"203.0.113.9/32"}}]'), "NetworkPolicy")["budget"]
     assert ("world 203.0.113.9/32", 443) in set(reached(policy))
@@ -221,17 +307,18 @@ def _peer(peer: dict[str, Any]) -> str:
 
 
 @WAYS
-def test_only_the_cloud_service_reaches_the_world(render: Render, arguments: tuple[str, ...]) -> None:
+def test_only_what_calls_the_cloud_reaches_the_world(render: Render, arguments: tuple[str, ...]) -> None:
     policies = of(render(*arguments), "NetworkPolicy")
     ways = {name: sorted(set(reached(policy))) for name, policy in policies.items()}
-    assert {name for name, found in ways.items() if any(to.startswith("world") for to, _ in found)} == {"cloud"}
-    assert [to for to in ways["cloud"] if to[0].startswith("world")] == [("world 0.0.0.0/0", 443)]
-    private = next(r["to"][0]["ipBlock"]["except"] for r in policies["cloud"]["spec"]["egress"] if "ipBlock" in r["to"][0])
-    assert {"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16"} <= set(private)
+    assert {name for name, found in ways.items() if any(to.startswith("world") for to, _ in found)} == components(arguments) & OUT
+    for name in components(arguments) & OUT:
+        assert [to for to in ways[name] if to[0].startswith("world")] == [("world 0.0.0.0/0", 443)]
+        private = next(r["to"][0]["ipBlock"]["except"] for r in policies[name]["spec"]["egress"] if "ipBlock" in r["to"][0])
+        assert {"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16"} <= set(private)
 
 
 def test_everybody_reaches_what_it_needs_and_nothing_else(render: Render) -> None:
-    ways = {name: set(reached(policy)) for name, policy in of(render(), "NetworkPolicy").items()}
+    ways = {name: set(reached(policy)) for name, policy in of(render(*PATIENT), "NetworkPolicy").items()}
     dns, kafka, spans = ("namespace kube-system", 53), ("kafka", 9092), ("jaeger", 4317)
     assert ways == {
         "router": {dns, kafka, spans},
@@ -241,14 +328,16 @@ def test_everybody_reaches_what_it_needs_and_nothing_else(render: Render) -> Non
         "cloud": {dns, kafka, spans, ("world 0.0.0.0/0", 443)},
         "ledger": {dns, kafka, spans},
         "budget": {dns, kafka, spans},
+        "batch-cloud": {dns, kafka, spans, ("world 0.0.0.0/0", 443)},
+        "batch-finetuned": {dns, kafka, spans},
         "topics": {dns, kafka},
     }
 
 
 def test_a_policy_holds_for_every_pod_in_both_directions(render: Render) -> None:
-    policies = of(render(), "NetworkPolicy")
+    policies = of(render(*PATIENT), "NetworkPolicy")
     for kind in ("StatefulSet", "Deployment", "Job"):
-        for name, one in of(render(), kind).items():
+        for name, one in of(render(*PATIENT), kind).items():
             spec = policies[name]["spec"]
             assert spec["podSelector"]["matchLabels"].items() <= one["spec"]["template"]["metadata"]["labels"].items()
             assert spec["policyTypes"] == ["Ingress", "Egress"]

@@ -19,6 +19,13 @@ app.kubernetes.io/component: {{ .name }}
 {{/* All that run for long, by a space. */}}
 {{- define "trivium.components" -}}
 router gateway finetuned retrieval cloud{{ if .Values.ledger.enabled }} ledger{{ end }}{{ if .Values.budget.enabled }} budget{{ end }}
+{{- range $tier := list "cloud" "finetuned" }}{{ if (get $.Values.batch $tier).enabled }} batch-{{ $tier }}{{ end }}{{ end }}
+{{- end }}
+
+{{/* Its values, as YAML: batch-cloud has those of batch.cloud. */}}
+{{- define "trivium.own" -}}
+{{- $from := ternary .root.Values.batch .root.Values (hasPrefix "batch-" .name) -}}
+{{- toYaml (get $from (trimPrefix "batch-" .name)) -}}
 {{- end }}
 
 {{/* gRPC port of a component; the router has none. */}}
@@ -68,9 +75,10 @@ securityContext:
   capabilities: {drop: [ALL]}
 {{- end }}
 
+{{/* The batch process of a tier runs in the image of that tier. */}}
 {{- define "trivium.image" -}}
 {{- $registry := .root.Values.image.registry -}}
-image: {{ printf "%s%strivium-%s:%s" $registry (ternary "/" "" (ne $registry "")) .name (.root.Values.image.tag | toString) | quote }}
+image: {{ printf "%s%strivium-%s:%s" $registry (ternary "/" "" (ne $registry "")) (trimPrefix "batch-" .name) (.root.Values.image.tag | toString) | quote }}
 imagePullPolicy: {{ .root.Values.image.pullPolicy }}
 {{- end }}
 

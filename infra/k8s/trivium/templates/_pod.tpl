@@ -23,6 +23,9 @@ spec:
   containers:
     - name: {{ .name }}
       {{- include "trivium.image" . | nindent 6 }}
+      {{- if hasPrefix "batch-" .name }}
+      command: [python, -m, services.batch]
+      {{- end }}
       {{- include "trivium.containerSecurity" . | nindent 6 }}
       ports:
         - {name: ops, containerPort: 7390}
@@ -106,6 +109,11 @@ spec:
 {{- if .own.database.secret }}
 - name: TRIVIUM_LEDGER_DB
   valueFrom: {secretKeyRef: {name: {{ .own.database.secret }}, key: {{ .own.database.key }}}}
+{{- end }}
+{{- else if hasPrefix "batch-" .name }}
+- {name: TRIVIUM_BATCH_TIER, value: {{ trimPrefix "batch-" .name }}}
+{{- if eq .name "batch-cloud" }}
+- {name: TRIVIUM_CLOUD_URL, value: {{ $values.cloud.url | quote }}}
 {{- end }}
 {{- end }}
 {{- if $values.tls.secret }}
