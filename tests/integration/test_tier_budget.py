@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -137,7 +137,7 @@ class Door:
 
     async def ask(self, name: str, **labels: str) -> Outcome:
         message = codec.work_to(codec.work_from(work(name, **labels)))
-        return codec.outcome_from(await self.stub.Generate(message, timeout=30))
+        return codec.outcome_from(await self.stub.Generate(message, timeout=180))
 
 
 @asynccontextmanager
@@ -215,7 +215,7 @@ async def test_a_call_waits_until_its_start_is_in_the_log_under_a_hard_budget(me
     async with tier(mesh, "cloud-1", kafka=False) as door:
         first = await door.ask("warm")
         assert isinstance(first.result, Answer)
-        with silent(mesh.broker):
+        async with silent(mesh.broker):
             asked = asyncio.create_task(door.ask("x01"))
             done, _ = await asyncio.wait((asked,), timeout=0.3)
             assert not done
@@ -250,7 +250,7 @@ async def test_a_soft_budget_counts_and_never_refuses(mesh: Mesh) -> None:
 async def test_when_the_log_does_not_answer_the_refusal_says_so(mesh: Mesh) -> None:
     await mesh.rules(MONTH)
     async with tier(mesh, "cloud-1", kafka=False, options=KeeperOptions(ask_ms=100)) as door:
-        with silent(mesh.broker):
+        async with silent(mesh.broker):
             fault = over(await door.ask("x01"))
         assert fault is not None
         assert "did not answer in 100 ms" in fault.message
@@ -299,14 +299,14 @@ async def test_what_cannot_be_read_in_the_log_is_passed_over(mesh: Mesh) -> None
     assert [one.reserved_micro_dollars for one in mesh.told("started")] == [WORST]
 
 
-@contextmanager
-def silent(broker: EmbeddedBroker) -> Iterator[None]:
-    """Nobody reaches it."""
-    broker.set_down()
+@asynccontextmanager
+async def silent(broker: EmbeddedBroker) -> AsyncIterator[None]:
+    """Nobody reaches it. A real one takes seconds to come back."""
+    await asyncio.to_thread(broker.set_down)
     try:
         yield
     finally:
-        broker.set_up()
+        await asyncio.to_thread(broker.set_up)
 
 
 async def folded(mesh: Mesh, state: State) -> None:
