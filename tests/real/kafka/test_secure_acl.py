@@ -30,6 +30,7 @@ from trivium.kafka.topics import (
     DEADLETTER,
     LEDGER,
     OUTCOMES,
+    PATIENT,
     REQUESTS,
     RESPONSES,
     Lane,
@@ -41,7 +42,7 @@ from trivium.kafka.topics import (
 PARTS = ("router", "gateway", "finetuned", "retrieval", "cloud")
 RESTRICTED = (
     REQUESTS, OUTCOMES, RESPONSES, LEDGER, DEADLETTER, "trivium.replies.globex",
-    *(work(tier, lane) for tier in (Tier.FINETUNED, Tier.RETRIEVAL) for lane in Lane),
+    *(work(tier, lane) for tier in (Tier.FINETUNED, Tier.RETRIEVAL) for lane in Lane if lane is not Lane.BATCH or tier in PATIENT),
     attempts(Tier.FINETUNED), attempts(Tier.RETRIEVAL),
 )  # fmt: skip
 CANARY = "canary-4711-kingfisher"
