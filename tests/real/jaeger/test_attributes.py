@@ -126,7 +126,7 @@ async def test_what_is_not_answered_is_marked_at_its_end(traced: TracedMesh, req
 
 
 async def test_a_tier_that_is_silent_leaves_one_whole_trace(traced: TracedMesh) -> None:
-    """Its process is stopped in the midst of the work: the router writes an overdue outcome and falls back."""
+    """Its process is stopped in the midst of the work: the router writes an overdue outcome and falls back. Then it is back."""
     part = traced.mesh.local.parts["finetuned"].process
     part.send_signal(signal.SIGSTOP)
     try:
@@ -142,6 +142,8 @@ async def test_a_tier_that_is_silent_leaves_one_whole_trace(traced: TracedMesh) 
     assert called.tags[names.VERDICT] == "fell_back"
     (work,) = trace.named(names.SPAN_WORK, **{names.ATTEMPT: 2})
     assert (work.tags[names.TIER], trace.parent(work)) == ("cloud", called)
+    for ask in (traced.by_kafka, traced.by_grpc):
+        await traced.until_finetuned(ask)
 
 
 async def test_no_text_of_a_request_is_in_a_span(traced: TracedMesh) -> None:

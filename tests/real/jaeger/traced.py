@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ from tests.integration.mesh.running import DOCUMENTS, RunningMesh, asking
 from trivium.cli.trace import Span, fetch
 from trivium.client import KafkaClient, TriviumClient
 from trivium.core.errors import TriviumError
-from trivium.core.outcome import Terminal
+from trivium.core.outcome import Terminal, TerminalKind
 from trivium.ingest.files import select
 from trivium.ingest.send import ingest
 from trivium.rpc.channels import channel
@@ -96,6 +96,12 @@ class TracedMesh:
             while (terminal := await self.by_kafka(**request)).cache is None:
                 pass
         return terminal
+
+    async def until_finetuned(self, ask: Callable[..., Awaitable[Terminal]]) -> None:
+        """Returns once a restricted request, which only the own model may answer, has its answer through this door."""
+        async with asyncio.timeout(ARRIVES_S):
+            while (await ask(endpoint="/sentiment", prompt="I am back.", sensitivity="restricted")).kind is not TerminalKind.ANSWERED:
+                await asyncio.sleep(0.25)
 
     def order(self, standin: str, **order: object) -> None:
         """An order to a stand-in, from outside of any event loop."""
