@@ -100,7 +100,8 @@ class TracedMesh:
     async def until_finetuned(self, ask: Callable[..., Awaitable[Terminal]]) -> None:
         """Returns once a restricted request, which only the own model may answer, has its answer through this door."""
         async with asyncio.timeout(ARRIVES_S):
-            while (await ask(endpoint="/sentiment", prompt="I am back.", sensitivity="restricted")).kind is not TerminalKind.ANSWERED:
+            request = {"endpoint": "/sentiment", "prompt": "I am back.", "sensitivity": "restricted"}
+            while (await ask(**request)).kind is not TerminalKind.ANSWERED:  # noqa: ASYNC110 - asks a mesh
                 await asyncio.sleep(0.25)
 
     def order(self, standin: str, **order: object) -> None:
