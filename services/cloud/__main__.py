@@ -1,6 +1,5 @@
 """The process trivium-cloud: `python -m services.cloud`."""
 
-from trivium.claude.api import Claude
 from trivium.core.policy import Tier
 from trivium.kafka.security import read_kafka
 from trivium.process import Process, run
@@ -13,6 +12,9 @@ async def main(process: Process) -> None:
     settings = read(CloudSettings, process.environ)
     kafka, tier = read_kafka(process.environ), read(TierSettings, process.environ)
     tracer = process.tracer if process.tracing.enabled else None
+    # Here: the vendor's SDK takes seconds to load, and a wrong setting is told at once.
+    from trivium.claude.api import Claude
+
     async with Claude(settings, tracer) as claude:
         await run_tier(process, Tier.CLOUD, claude, kafka, tier, settings.port)
 

@@ -109,7 +109,7 @@ async def test_a_gateway_that_is_told_to_leave_finishes_what_it_has(mesh: Runnin
         async with TriviumClient(f"127.0.0.1:{ready['port']}") as client:
             name = new_id()
             running = (await mesh.calls("model"))["by_status"].get("0", 0)
-            await mesh.control("model", fault="slow", count=1, delay_ms=800, match=name)
+            await mesh.control("model", fault="slow", count=1, delay_ms=3_000, match=name)
             call = asyncio.create_task(client.complete(asking(f"{name}: I am so happy!", endpoint="/sentiment")))
             await until_called(mesh, "model", 0, running)
             part.process.send_signal(signal.SIGTERM)
