@@ -76,7 +76,7 @@ async def main(process: Process) -> None:
         else:
 
             def make() -> Owner:
-                return OffPeak(write, pen, now_ms, look, kafka.partitions)
+                return OffPeak(write, pen, now_ms, look, kafka.partitions, settings.held_bytes)
 
         reading = Reading(
             kafka.bootstrap, lane, f"trivium-batch-{tier.value}", make, _grouping(process, kafka),

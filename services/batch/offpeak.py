@@ -34,6 +34,8 @@ class OffPeak:
     now_ms: Callable[[], int]
     look: Callable[[], None]
     partitions: int
+    held_bytes: int
+    """Of patient work; what comes when more waits is called normally."""
     book: Book = field(default_factory=Book)
     lost: bool = False
 
@@ -50,10 +52,13 @@ class OffPeak:
     async def take(self, record: Delivered) -> None:
         """See Owner."""
         try:
-            self.book.lane(record)
+            item = self.book.lane(record)
         except (BadRequest, DecodeError) as error:
             reason = Reason(ReasonCode.UNDECODABLE, f"the record could not be read: {type(error).__name__}")
             await self.write(self.pen.dead(record, reason, self.now_ms()))
+            return
+        if item is not None and self.book.held_bytes > self.held_bytes:
+            await self._give([item], in_time=False)
 
     async def pull_back(self) -> int:
         """Give away what may wait no longer."""

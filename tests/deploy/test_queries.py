@@ -166,9 +166,9 @@ def test_every_runbook_has_an_alert_and_names_settings_that_exist() -> None:
 def test_prometheus_asks_every_process_and_grafana_asks_prometheus() -> None:
     config = yaml.safe_load((ROOT / "infra/prometheus/prometheus.yml").read_text())
     looked_up = config["scrape_configs"][0]["dns_sd_configs"][0]
-    assert looked_up["names"] == [*PROCESSES, "ledger", "budget"]
+    assert looked_up["names"] == [*PROCESSES, "ledger", "budget", "batch-cloud", "batch-finetuned"]
     assert str(looked_up["port"]) == "7390"
-    assert set(PROCESSES) <= set(compose()["services"])
+    assert set(looked_up["names"]) <= set(compose()["services"])
     inside = yaml.safe_load((ROOT / "infra/prometheus/kubernetes.yml").read_text())["scrape_configs"][0]
     assert inside["job_name"] == config["scrape_configs"][0]["job_name"] == "trivium"
     assert [r["target_label"] for r in inside["relabel_configs"] if "target_label" in r] == ["service", "instance"]

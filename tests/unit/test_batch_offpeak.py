@@ -29,12 +29,13 @@ class Night:
     """The keeper of the lane, its log and its clock."""
 
     now: int = 1_000
+    held: int = 1_000_000
     written: list[Record] = field(default_factory=list)
     keeper: Any = None
 
     def __post_init__(self) -> None:
         writer = Writer(Tier.FINETUNED, "batch", PARTITIONS, 1_000_000)
-        self.keeper = OffPeak(self.write, Pen(writer, LANE, start("t", "i", "")), lambda: self.now, lambda: None, PARTITIONS)
+        self.keeper = OffPeak(self.write, Pen(writer, LANE, start("t", "i", "")), lambda: self.now, lambda: None, PARTITIONS, self.held)
 
     async def write(self, stages: Sequence[Sequence[Record]]) -> None:
         self.written += [record for stage in stages for record in stage]
@@ -84,6 +85,16 @@ def test_what_may_wait_no_longer_goes_first_wherever_the_clock_is() -> None:
     night.now = UNTIL
     does(night.keeper.pull_back())
     assert night.written[0].topic == "trivium.work.finetuned"
+
+
+def test_what_comes_when_too_much_waits_is_called_normally() -> None:
+    night = Night(held=2 * len(entry().value or b""))
+    for number in (1, 2, 3):
+        night.comes(entry(number))
+    given, emptied = night.written
+    assert (given.topic, given.key, emptied.key) == ("trivium.work.finetuned", b"acme/r3", b"acme/r3#0#1")
+    night.goes_on(OPENS)
+    assert [record.topic for record in night.written[2:4]] == ["trivium.work.finetuned.spare"] * 2
 
 
 def test_restricted_work_keeps_to_its_lane() -> None:
