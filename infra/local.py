@@ -183,7 +183,7 @@ class LocalMesh:
             "TRIVIUM_MILVUS": options.milvus or str(options.data / "milvus.db"),
             "TRIVIUM_DATADIR": str(options.data / "router"),
             "TRIVIUM_TRACES": at.traces,
-            "TRIVIUM_FETCH_MAX_WAIT_MS": "10",
+            **({} if options.kafka else {"TRIVIUM_FETCH_MAX_WAIT_MS": "10"}),
             **options.environ,
         }
 

@@ -22,7 +22,7 @@ class KafkaSettings:
     bootstrap: str = setting("KAFKA", "localhost:9092", "Kafka bootstrap servers, comma-separated")
     partitions: int = setting("PARTITIONS", 12, "partitions of every topic; never changed in place")
     replication: int = setting("REPLICATION", 1, "replication factor when `trivium topics` creates")
-    fetch_max_wait_ms: int = setting("FETCH_MAX_WAIT_MS", 10, "longest wait of a fetch; the embedded broker answers only then")
+    fetch_max_wait_ms: int = setting("FETCH_MAX_WAIT_MS", 100, "longest wait of a fetch that finds nothing; the embedded broker answers only then and has 10")
     session_timeout_ms: int = setting("SESSION_TIMEOUT_MS", 10_000, "consumer-group session timeout, and how long a pulse counts")
     heartbeat_ms: int = setting("HEARTBEAT_MS", 1_000, "consumer-group heartbeat; a member that was frozen for the session timeout less this leaves")
     static_member: bool = setting("STATIC_MEMBER", False, "static group membership under TRIVIUM_INSTANCE: for names that stay, as a StatefulSet's")

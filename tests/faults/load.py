@@ -230,7 +230,7 @@ async def main(chosen: argparse.Namespace) -> None:
     folder: Path = chosen.folder
     tracer: Tracer = tracing.tracer
     offered, accepted, seen = (Journal(folder / f"{name}.jsonl") for name in ("offered", "accepted", "seen"))
-    options = KafkaClientOptions(in_flight=20_000, timeout_ms=600_000)
+    options = KafkaClientOptions(in_flight=20_000, timeout_ms=600_000, fetch_max_wait_ms=100)
     async with AsyncExitStack() as stack:
         kafka = {tenant: await stack.enter_async_context(KafkaClient(chosen.kafka, tenant, reply_topic=topic, options=options, tracer=tracer))
                  for tenant, topic in TENANTS.items()}  # fmt: skip

@@ -191,7 +191,7 @@ async def run(options: argparse.Namespace) -> dict[str, Any]:
         mesh = await stack.enter_async_context(LocalMesh(MeshOptions(data=folder, kafka=options.kafka)))
         async with channel(mesh.addresses.retrieval) as retrieval:
             await ingest(retrieval, "acme", "docs", select(DOCUMENTS), lambda _sent: None)
-        client = KafkaClient(mesh.addresses.kafka, "acme", options=KafkaClientOptions(in_flight=4_096))
+        client = KafkaClient(mesh.addresses.kafka, "acme", options=KafkaClientOptions(in_flight=4_096, fetch_max_wait_ms=100))
         load = Load(await stack.enter_async_context(client), await stack.enter_async_context(TriviumClient(mesh.addresses.gateway)),
                     random.Random(options.seed))  # fmt: skip
         capacity = 0.0
