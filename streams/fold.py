@@ -29,6 +29,7 @@ from trivium.core.outcome import Attempt
 from trivium.core.policy import Policy
 from trivium.core.request import Identity, Request
 from trivium.core.slip import Arrival, Call, End, Facts, Journey, Step, Work
+from trivium.core.walk import RETRY
 from trivium.kafka.record import Delivered
 from trivium.kafka.signature import Signatures
 from trivium.kafka.topics import (
@@ -173,7 +174,8 @@ def _after_outcome(record: Delivered, policy: Policy) -> tuple[Call, request_pb2
     came = read_outcome(record)
     journey = journey_from(came.message.request, came.message.slip)
     outcome = outcome_from(came.message.outcome)
-    step = advance(journey, outcome, policy, Facts(now_ms=record.timestamp_ms))
+    # With a whole token: had there been none for a last try, it would have ended, and nothing would be recomputed.
+    step = advance(journey, outcome, policy, Facts(now_ms=record.timestamp_ms, retry_tokens=RETRY))
     if step is None:
         return None
     return _as_call(step, journey), came.message.request
@@ -181,15 +183,16 @@ def _after_outcome(record: Delivered, policy: Policy) -> tuple[Call, request_pb2
 
 def _as_call(step: Step, journey: Journey) -> Call:
     """The step, or when the policy of now would end here although the one of then called: one more attempt at the last
-    leg, open until the request's own deadline, so that the request is timed out and goes on from there."""
+    leg, open until the request's own deadline, so that the request is timed out and goes on from there. What was spent stays."""
     match step:
         case Call():
             return step
         case End():
-            number = len(journey.attempts) + 1
+            made = step.terminal.attempts
+            number = len(made) + 1
             target = journey.route[-1].target
             opened = Attempt(number, target.name, step.terminal.ended_ms, journey.deadline_ms)
-            standing = replace(journey, position=len(journey.route) - 1, attempts=(*journey.attempts, opened))
+            standing = replace(journey, position=len(journey.route) - 1, attempts=(*made, opened))
             return Call(standing, Work(journey.request, number, target, journey.task, journey.deadline_ms))
         case unreachable:
             assert_never(unreachable)

@@ -65,11 +65,12 @@ class Owner:
 
     log: Log
     memory: Memory
+    retries: RetryBudget = field(default_factory=lambda: RetryBudget(0))
 
     def __post_init__(self) -> None:
         effects = Effects(EffectOptions(1, 1_000_000), lambda _end: None)
         ports = RouterPorts(
-            Fixed(), FactSource(Fixed()), effects, self.log, Metrics(), start("r", "i", ""), RetryBudget(0)  # type: ignore[arg-type]
+            Fixed(), FactSource(Fixed()), effects, self.log, Metrics(), start("r", "i", ""), self.retries  # type: ignore[arg-type]
         )  # fmt: skip
         self.router = Router(ports)
         self.router.memories = {0: self.memory}
@@ -92,12 +93,12 @@ def request_of(number: int, body: int, ts_ms: int, offset: int) -> Delivered:
     return Delivered(REQUESTS, 0, offset, ts_ms, b"k", message.SerializeToString())
 
 
-def outcome_of(work: Record, kind: str, ts_ms: int, offset: int) -> Delivered:
+def outcome_of(work: Record, kind: str, ts_ms: int, offset: int, cost: int = 0) -> Delivered:
     sent = journey_pb2.Work.FromString(work.value or b"")
     results = {"good": Answer("a", confidence=0.9), "poor": Answer("a", confidence=0.1)}
     result = results.get(kind, Fault(FaultKind.UNAVAILABLE, "away"))
     identity = Identity("acme", sent.request.id)
-    record = outcome_record(sent, Outcome(identity, sent.attempt, sent.target.name, result))
+    record = outcome_record(sent, Outcome(identity, sent.attempt, sent.target.name, result, cost_micro_dollars=cost))
     return Delivered(OUTCOMES, 0, offset, ts_ms, b"k", record.SerializeToString())
 
 
@@ -125,7 +126,7 @@ STEPS = st.lists(
 )  # fmt: skip
 
 
-def rebuilt(log: Log, records: Sequence[Delivered]) -> Memory:
+def rebuilt(log: Log, records: Sequence[Delivered], policy: Policy = POLICY) -> Memory:
     """The memory of a new owner, when exactly `records` were committed. It sees every reply that was ever written."""
     fold = Fold(Memory(WINDOW, LATE), 0, lambda identity: home(identity.key, 1))
     replies = [record for record in log.written if record.topic == RESPONSES]
@@ -137,7 +138,7 @@ def rebuilt(log: Log, records: Sequence[Delivered]) -> Memory:
     for record in records:
         if record.topic == OUTCOMES:
             fold.outcome(record)
-    fold.resolve(POLICY)
+    fold.resolve(policy)
     return fold.memory
 
 
@@ -223,6 +224,26 @@ def test_a_call_that_the_policy_of_now_would_not_make_is_still_timed_out() -> No
     [due] = fold.memory.due(1_000 + POLICY.attempt_cap_ms)
     assert due.identity == Identity("acme", "r1")
     assert journey_pb2.Work.FromString(due.carry).slip.reply_topic == RESPONSES
+
+
+def test_what_was_spent_before_a_fold_is_in_the_bill_after_it() -> None:
+    """The last target is asked a second time out of the tokens that all share; then another router takes over."""
+    live = Owner(Log(), Memory(WINDOW, LATE), RetryBudget())
+    live.retries.add(5)
+    committed = [request_of(0, 0, 1_000, 0)]
+    live.take(committed[0])
+    for offset, cost in enumerate((3, 76)):
+        committed.append(outcome_of(live.log.written[-1], "bad", 1_100 + offset, offset, cost))
+        live.take(committed[-1])
+    sent = journey_pb2.Work.FromString(live.log.written[-1].value or b"")
+    assert (sent.attempt, sent.target.name) == (3, LARGE.name)
+    for policy in (POLICY, replace(POLICY, targets={SMALL.name: SMALL}, novel_route=(), default_route=())):
+        entry = rebuilt(live.log, committed, policy).find(Identity("acme", "r0"))
+        assert entry is not None
+        again = journey_pb2.Work.FromString(entry.carry)
+        assert again.attempt == 3
+        assert [attempt.cost_micro_dollars for attempt in again.slip.attempts] == [3, 76, 0]
+        assert [attempt.fault.kind for attempt in again.slip.attempts] == ["unavailable", "unavailable", ""]
 
 
 def test_a_key_with_more_than_one_slash_is_read_from_the_terminal() -> None:
