@@ -34,7 +34,8 @@ up: install ## Keep the same mesh running and print its addresses
 
 test: install ## Every test that needs nothing but this machine
 	$(BIN)/python -m pytest tests/contract/test_retriever*.py $(ARGS)
-	$(BIN)/python -m pytest -n 2 --dist loadgroup --ignore-glob='*/test_retriever*.py' $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests/integration/mesh $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore=tests/integration/mesh --ignore-glob='*/test_retriever*.py' $(ARGS)
 
 kafka: install ## A real Kafka 4.1 at 9092, fetched by Maven (KAFKA_NODES=3, KAFKA_PORT=19092, KAFKA_SECURE=1)
 	$(BIN)/python -m infra.kafka start --nodes $(KAFKA_NODES) --port $(KAFKA_PORT) $(if $(KAFKA_SECURE),--secure) $(ARGS)

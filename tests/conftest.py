@@ -29,13 +29,6 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         RealBroker.pool.close()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """For `pytest -n 2 --dist loadgroup`: a file stays together, and so does the package whose tests share one mesh."""
-    for item in items:
-        package = item.getparent(pytest.Package)
-        item.add_marker(pytest.mark.xdist_group((package or item.getparent(pytest.Module) or item).nodeid))
-
-
 @pytest.fixture(scope="session")
 def real_broker(request: pytest.FixtureRequest) -> Iterator[str]:
     """Address of a real Kafka that is this session's alone, without a topic; empty: use the embedded broker."""
