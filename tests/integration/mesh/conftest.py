@@ -7,10 +7,14 @@ import pytest_asyncio
 
 from tests.integration.mesh.running import RunningMesh, running_mesh
 
+FETCH_MS = "40"
+"""The embedded broker answers a fetch only when its wait is over. With 10 ms, as in the demo, two idle meshes take most of two cores."""
+
 
 @pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def shared(tmp_path_factory: pytest.TempPathFactory, real_broker: str) -> AsyncIterator[RunningMesh]:
-    async with running_mesh(tmp_path_factory.mktemp("mesh"), real_broker) as running:
+    environ = {} if real_broker else {"TRIVIUM_FETCH_MAX_WAIT_MS": FETCH_MS}
+    async with running_mesh(tmp_path_factory.mktemp("mesh"), real_broker, environ=environ) as running:
         yield running
         running.local.check()
 
