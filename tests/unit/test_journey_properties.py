@@ -33,7 +33,7 @@ from trivium.core.price import worst_case
 from trivium.core.request import Identity, Request, Sensitivity
 from trivium.core.slip import Arrival, Call, End, Facts, Health, TargetFacts
 
-quickly = settings(max_examples=30, deadline=None, database=None)
+quickly = settings(max_examples=60, deadline=None, database=None)
 
 names = st.sampled_from(["finetuned/a", "finetuned/b", "retrieval/c", "cloud/d", "cloud/e", "x" * 400, "ü" * 300])
 small_texts = st.sampled_from(["", "why", "ü" * 500, "x" * 3000])
