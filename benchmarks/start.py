@@ -3,7 +3,8 @@
     .venv/bin/python -m benchmarks.start --json
 
 `ready_s` is the median of the runs; `rss_mib` is each process's resident memory two seconds after the last start, its
-children included, and `idle_cpu_percent` the share of one core that it takes in the ten seconds after. Byte code is compiled before the first run (a fresh install starts once slower)."""
+children included, and `idle_cpu_percent` the share of one core that it takes in the ten seconds after.
+Byte code is compiled before the first run (a fresh install starts once slower). A real broker must have its topics."""
 
 import argparse
 import asyncio
