@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 import infra.broker
+from tests.leftovers import pytest_runtest_logreport as pytest_runtest_logreport
 from tests.real_broker import Pool, RealBroker
 
 
