@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 import infra.broker
-from tests.leftovers import pytest_runtest_logreport as pytest_runtest_logreport
+from tests.leftovers import Leftovers
 from tests.real_broker import Pool, RealBroker
 
 
@@ -19,6 +19,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """With a real broker, every test that makes an embedded one gets that."""
+    config.pluginmanager.register(Leftovers())
     if option := str(config.getoption("--broker")):
         RealBroker.pool = Pool(option)
         infra.broker.EmbeddedBroker = RealBroker  # type: ignore[misc, assignment]

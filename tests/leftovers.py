@@ -11,11 +11,25 @@ import warnings
 import pytest
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """After a failure, also one that is tried again, collect what its traceback held, without a word."""
-    if report.outcome not in ("passed", "skipped"):
-        sys.last_exc = sys.last_type = sys.last_value = sys.last_traceback = None
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            gc.collect()
+class Leftovers:
+    """After a failure, also one that is tried again, collects what its traceback held, without a word."""
+
+    def __init__(self) -> None:
+        self._failed = False
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Not yet: whoever tries again still holds the traceback."""
+        self._failed = self._failed or report.outcome not in ("passed", "skipped")
+
+    def pytest_runtest_logfinish(self) -> None:
+        if self._failed:
+            sys.last_type = sys.last_value = sys.last_traceback = None
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                gc.collect()
+        self._failed = False
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """As a plugin of its own: -p tests.leftovers."""
+    config.pluginmanager.register(Leftovers())
