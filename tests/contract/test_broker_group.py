@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -284,3 +285,33 @@ async def test_no_broker_is_one_sentence(broker: EmbeddedBroker) -> None:
     broker.set_down()
     with pytest.raises(Unreachable, match="no Kafka broker answers"):
         await member(broker, Claims(), GroupOptions(start_timeout_ms=1_000)).start()
+
+
+async def test_a_member_that_is_not_let_go_in_time_leaves_no_connection(broker: EmbeddedBroker) -> None:
+    claims, before = Claims(), asyncio.all_tasks()
+    member = GroupConsumer(broker.bootstrap, "tier", ["work"], claims, replace(QUICK, stop_timeout_ms=100))
+    await member.start()
+    assert await member.wait_joined(20_000)
+    consumer = member._consumer
+    assert consumer is not None
+    connections = list(consumer._client._conns.values())
+    consumer._coordinator._maybe_leave_group = asyncio.Event().wait  # a broker that never answers
+    await member.stop()
+    assert len(connections) >= 2
+    assert not any(connection.connected() for connection in connections)
+    async with asyncio.timeout(10):
+        while asyncio.all_tasks() - before:  # noqa: ASYNC110 - tasks tell nobody that they are forgotten
+            await asyncio.sleep(0.02)
+
+
+async def test_a_producer_whose_sender_hangs_leaves_no_connection(broker: EmbeddedBroker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trivium.kafka.producer._LAST_WAIT_S", 0.1)
+    async with Producer(broker.bootstrap) as producer:
+        await producer.publish(Record("work", None, b"1", (), 0), 5_000)
+        client = producer._client
+        assert client is not None
+        connections = list(client.client._conns.values())
+        client._message_accumulator.close = client._sender.close = asyncio.Event().wait
+        client._message_accumulator.flush = asyncio.Event().wait
+    assert connections
+    assert not any(connection.connected() for connection in connections)

@@ -21,7 +21,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.codec import gzip_decode, lz4_decode, snappy_decode, zstd_decode
 from aiokafka.consumer.fetcher import FetchResult
 from aiokafka.errors import KafkaError
@@ -39,6 +39,8 @@ _CRC_FROM: Final = 21
 _APPEND_TIME: Final = 0x08
 _CONTROL: Final = 0x20
 _CODECS: Final = {1: gzip_decode, 2: snappy_decode, 3: lz4_decode, 4: zstd_decode}
+_TASKS: Final = ("_sync_task", "_coordination_task", "_heartbeat_task", "_commit_refresh_task", "_reset_committed_task", "_fetch_task", "_sender_task")
+"""Of aiokafka's client, coordinators, fetcher and sender."""
 _CORRUPT_FETCHES: Final = 3
 """A batch with a wrong checksum is fetched as often before it is given up: it may have been broken on its way."""
 
@@ -68,12 +70,24 @@ async def fetched(
 
 
 async def stop(consumer: AIOKafkaConsumer) -> None:
-    """As its own, which leaves its connections open when fetching had died."""
+    """As its own, which leaves its connections open when fetching had died, or when it is not given the time."""
     try:
         await consumer.stop()
-    except KafkaError:
-        await consumer._client.close()
+    except BaseException:
+        hang_up(consumer)
         raise
+
+
+def hang_up(client: AIOKafkaConsumer | AIOKafkaProducer) -> None:
+    """End what one that did not stop in time still does, and close its connections, without waiting for anybody."""
+    wire = client.client if isinstance(client, AIOKafkaProducer) else client._client
+    for part in (wire, *(getattr(client, name, None) for name in ("_coordinator", "_fetcher", "_sender"))):
+        tasks = [getattr(part, name, None) for name in _TASKS]
+        for task in (*tasks, *getattr(part, "_pending_tasks", ())):
+            if task is not None:
+                task.cancel()
+    for connection in list(wire._conns.values()):
+        connection.close()
 
 
 class _Overheard:

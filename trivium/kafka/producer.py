@@ -16,6 +16,7 @@ from aiokafka.errors import KafkaError, KafkaTimeoutError, MessageSizeTooLargeEr
 from aiokafka.structs import RecordMetadata
 
 from trivium.core.murmur2 import partition_of
+from trivium.kafka.guard import hang_up
 from trivium.kafka.record import Record
 from trivium.kafka.security import arguments, unreachable
 
@@ -194,7 +195,8 @@ class Producer:
         if not await _ended(client.flush(), self._options.stop_timeout_ms / 1000):
             _LOG.warning("records were not confirmed in %d ms and given up", self._options.stop_timeout_ms)
             await _give_up(client)
-        await _ended(client.stop(), _LAST_WAIT_S)
+        if not await _ended(client.stop(), _LAST_WAIT_S):
+            hang_up(client)
 
 
 def _bytes_of(record: Record) -> int:
