@@ -100,10 +100,10 @@ def read_outcome(record: Delivered) -> OutcomeIn:
         return OutcomeIn(identity, attempt, 0, message)
     if not message.HasField("slip") or not message.HasField("request"):
         raise _not_an_outcome("an outcome without the request and slip of its work record")
-    return OutcomeIn(identity, attempt, _deadline_ms(message.slip, attempt), message)
+    return OutcomeIn(identity, attempt, attempt_deadline_ms(message.slip, attempt), message)
 
 
-def _deadline_ms(slip: journey_pb2.Slip, attempt: int) -> int:
+def attempt_deadline_ms(slip: journey_pb2.Slip, attempt: int) -> int:
     for opened in reversed(slip.attempts):
         if opened.number == attempt:
             return opened.deadline_ms

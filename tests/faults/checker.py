@@ -3,12 +3,14 @@
 Each check gives a verdict: what was promised, how many things it looked at, and a sentence for each thing that was not so."""
 
 import itertools
+from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from tests.faults.evidence import Evidence, Key, ReplyRecord, Span
+from streams.rebuild import GRACE_MS
+from tests.faults.evidence import Commit, Evidence, Key, OutcomeRecord, ReplyRecord, Span
 from tests.faults.marks import mark_of
 from tests.faults.money import calls_match_starts, ledger_matches_outcomes, settled_match_outcomes
 from tests.faults.verdict import Verdict
@@ -143,11 +145,33 @@ def _resolved(evidence: Evidence) -> Mapping[tuple[str, int], Mapping[int, int]]
     for record in evidence.requests:
         if record.key in evidence.asked:
             found[REQUESTS, record.partition][record.offset] = after(record.key, 0)
+    begins_again = _begins_again(evidence)
     for outcome in evidence.outcomes:
-        found[OUTCOMES, outcome.partition][outcome.offset] = after(outcome.key, outcome.attempt)
+        needs_none = outcome.at_ms > outcome.deadline_ms + evidence.session_timeout_ms + GRACE_MS and begins_again(outcome)
+        found[OUTCOMES, outcome.partition][outcome.offset] = outcome.at_ms if needs_none else after(outcome.key, outcome.attempt)
     for work in evidence.works:
         found[work.topic, work.partition][work.offset] = outcome_ms.get((work.key, work.attempt), _NEVER)
     return found
+
+
+def _begins_again(evidence: Evidence) -> Callable[[OutcomeRecord], bool]:
+    """Whether the request of an outcome was not yet committed when the outcome was: it is read again and begun anew. So an outcome that
+    was written too late to be waited for needs no effect."""
+    requests = {record.key: record for record in reversed(evidence.requests)}
+    seen: dict[tuple[str, int], list[Commit]] = defaultdict(list)
+    for commit in sorted(evidence.commits, key=lambda one: (one.offset, one.at_ms)):
+        seen[commit.topic, commit.partition].append(commit)
+
+    def passed_ms(topic: str, partition: int, offset: int) -> int:
+        commits = seen[topic, partition]
+        later = commits[bisect_right(commits, offset, key=lambda one: one.offset) :]
+        return min((one.at_ms for one in later), default=_NEVER)
+
+    def begins_again(outcome: OutcomeRecord) -> bool:
+        request = requests.get(outcome.key)
+        return request is not None and passed_ms(REQUESTS, request.partition, request.offset) > passed_ms(OUTCOMES, outcome.partition, outcome.offset)
+
+    return begins_again
 
 
 def in_time(evidence: Evidence) -> Verdict:

@@ -69,6 +69,8 @@ class OutcomeRecord:
     instance: str
     body: str
     """Hash of the outcome: the same record twice is one outcome."""
+    deadline_ms: int
+    """Of its attempt."""
 
 
 @dataclass(frozen=True, slots=True)

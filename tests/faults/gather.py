@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from streams.inbox import attempt_deadline_ms
 from tests.faults.evidence import (
     Asked,
     AttemptRecord,
@@ -87,7 +88,8 @@ def _outcome(record: Delivered) -> OutcomeRecord | None:
     outcome = message.outcome
     body = hashlib.sha256(outcome.SerializeToString(deterministic=True)).hexdigest()[:16]
     return OutcomeRecord(record.partition, record.offset, record.timestamp_ms, _whose(outcome.identity), outcome.attempt, outcome.target,
-                         _mark(message.request), outcome.cost_micro_dollars, outcome.fault.kind, outcome.instance, body)  # fmt: skip
+                         _mark(message.request), outcome.cost_micro_dollars, outcome.fault.kind, outcome.instance, body,
+                         attempt_deadline_ms(message.slip, outcome.attempt))  # fmt: skip
 
 
 def _attempt(tier: str, record: Delivered) -> AttemptRecord:

@@ -37,7 +37,7 @@ BEGAN = 1_000_000
 KEY, MARK, TRACE = "acme/1", "acme/1", "t1"
 TARGET = "cloud/small"
 STARTED = AttemptRecord("cloud", BEGAN + 20, KEY, 1, 1, "started", TARGET, "cloud-1", 0, "", "kafka", BEGAN + 19)
-OUTCOME = OutcomeRecord(3, 0, BEGAN + 200, KEY, 1, TARGET, MARK, 40, "", "cloud-1", "b1")
+OUTCOME = OutcomeRecord(3, 0, BEGAN + 200, KEY, 1, TARGET, MARK, 40, "", "cloud-1", "b1", BEGAN + 8_000)
 REPLY = ReplyRecord("trivium.responses", BEGAN + 300, KEY, "answered", "Answered for [mark acme/1]", 40, TRACE)
 
 
@@ -66,6 +66,22 @@ def broken_by(**changes: Any) -> list[str]:
 def other(**changes: Any) -> Callable[[Any], Any]:
     """The only record of a list, with other fields."""
     return lambda records: [replace(records[0], **changes), *records[1:]]
+
+
+LATE = replace(OUTCOME, at_ms=BEGAN + 50_000, deadline_ms=BEGAN + 10_000)
+
+
+@pytest.mark.parametrize(("request_ms", "late", "wrong"), [
+    (BEGAN + 60_001, LATE, []),  # read again and begun anew
+    (BEGAN + 59_999, LATE, ["commits_hold"]),  # lost
+    (BEGAN + 60_001, replace(LATE, deadline_ms=BEGAN + 49_000), ["commits_hold"]),  # somebody still waited for it
+])  # fmt: skip
+def test_an_outcome_that_nobody_waits_for_needs_no_effect_as_long_as_its_request_is_read_again(
+    request_ms: int, late: OutcomeRecord, wrong: list[str]
+) -> None:
+    commits = [Commit(request_ms, REQUESTS, 3, 1), Commit(BEGAN + 60_000, OUTCOMES, 3, 1)]
+    end = {"replies": other(at_ms=BEGAN + 61_000), "works": other(at_ms=BEGAN + 59_000)}
+    assert [name for name in broken_by(outcomes=[late], commits=commits, **end) if name == "commits_hold"] == wrong
 
 
 def test_a_run_that_kept_everything_is_believed() -> None:
