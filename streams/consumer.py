@@ -31,10 +31,10 @@ from faust.types.tuples import ConsumerMessage
 from streams.begun import begun
 from trivium.crash import Crash, Point, pass_by
 from trivium.kafka.floor import Floor
-from trivium.kafka.guard import guard
+from trivium.kafka.guard import guard, hang_up
 from trivium.kafka.reader import delivered
 from trivium.kafka.record import Delivered
-from trivium.kafka.suspects import KILLED, Note, Taken, take_over
+from trivium.kafka.suspects import KILLED, NOBODY, Note, Taken, take_over
 
 _COMMIT_TIMEOUT_S = 5.0
 _STOP_TIMEOUT_S = 5.0
@@ -135,8 +135,8 @@ class SafeConsumer(Consumer):
         found: tuple[Mapping[TP, int], dict[TP, Taken]] = await thread.call_thread(thread.start_offsets)
         self._taken = found[1]
         for tp, taken in self._taken.items():
-            if taken.alone_until:
-                self.log.warning("%s-%d: routers died over what waits here: it is handed out one by one", tp.topic, tp.partition)
+            if taken.careful_until:
+                self.log.warning("%s-%d: a router died over what waits here: it is handed out in portions", tp.topic, tp.partition)
         return found[0]
 
     @property
@@ -242,30 +242,34 @@ class SafeConsumer(Consumer):
             await self._seek_back()
             return
         if self._taken:
-            records = {tp: await self._deliver_alone(tp, batch, generation) for tp, batch in records.items()}
+            records = {tp: await self._deliver_named(tp, batch, generation) for tp, batch in records.items()}
         await self._deliver(records, generation)
 
-    async def _deliver_alone(self, tp: TP, batch: list[ConsumerRecord], generation: int) -> list[ConsumerRecord]:
-        """Hand out the suspects among these one by one, each after a note that names it; returns the others."""
+    async def _deliver_named(self, tp: TP, batch: list[ConsumerRecord], generation: int) -> list[ConsumerRecord]:
+        """Hand out the suspects among these in portions, each after a note that names it; returns the others."""
         taken = self._taken.get(tp)
-        if taken is None or not taken.alone_until:
+        if taken is None or not taken.careful_until:
             return batch
-        for number, record in enumerate(batch):
-            if record.offset >= taken.alone_until or not self.flow_active or self.app.consumer_generation_id != generation:
-                rest = batch[number:]
+        rest = batch
+        while rest and (end := taken.portion(first := rest[0].offset)) > first:
+            if not self.flow_active or self.app.consumer_generation_id != generation:
                 break
+            portion = [record for record in rest if record.offset < end]
+            rest = rest[len(portion) :]
             await self._until_taken(generation)
-            self._taken[tp] = taken = replace(taken, note=replace(taken.note, at=record.offset))
-            await self._write_notes([tp])
-            await self._hand_over(tp, [record], generation)
-            await self._until_taken(generation)
-            self._taken[tp] = taken = replace(taken, note=replace(taken.note, at=-1))
-        else:
-            rest = []
-        await self._write_notes([tp])
-        if batch[-1].offset + 1 >= taken.alone_until:
-            self._taken[tp] = replace(taken, alone_until=0)
+            await self._name(tp, first, portion[-1].offset + 1)
+            await self._hand_over(tp, portion, generation)
+        await self._until_taken(generation)
+        await self._name(tp, NOBODY, NOBODY)
+        if batch[-1].offset + 1 >= taken.careful_until and tp in self._taken:
+            self._taken[tp] = replace(self._taken[tp], careful_until=0)
         return rest
+
+    async def _name(self, tp: TP, first: int, end: int) -> None:
+        """Say beside the committed offset what is in hand. Nothing happens when the partition went away."""
+        if taken := self._taken.get(tp):
+            self._taken[tp] = replace(taken, note=taken.note.naming(first, end))
+            await self._write_notes([tp])
 
     async def _until_taken(self, generation: int) -> None:
         """Until everything that was handed over has been handled, or went away in a rebalance."""
@@ -397,3 +401,6 @@ class SafeConsumerThread(AIOKafkaConsumerThread):
                 await super().on_thread_stop()
         except TimeoutError:
             self.log.warning("the consumer did not stop in %.0f s", _STOP_TIMEOUT_S)
+            if self._consumer is not None:
+                hang_up(self._consumer)
+                await asyncio.sleep(0)

@@ -67,7 +67,7 @@ class OneByOne:
                 await asyncio.gather(task, return_exceptions=True)
             lane, self._named = self._named, None
             if lane is not None:
-                lane.note = replace(lane.note, at=NOBODY)
+                lane.note = lane.note.naming(NOBODY, NOBODY)
                 await self._commit((lane,))
 
     async def _hand_out(self, lane: Lane, records: Sequence[ConsumerRecord]) -> Sequence[ConsumerRecord]:
@@ -92,6 +92,6 @@ class OneByOne:
 
     async def _name(self, lane: Lane, offset: int) -> None:
         self._named = lane
-        lane.note = replace(lane.note, at=offset)
+        lane.note = lane.note.naming(offset, offset + 1)
         while not await self._commit((lane,)):  # noqa: ASYNC110 (a broker that is away tells nobody when it is back)
             await asyncio.sleep(_PAUSE_S)

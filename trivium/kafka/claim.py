@@ -114,7 +114,7 @@ class Lane:
 
     def take_over(self, taken: Taken) -> None:
         """What earlier members left is known."""
-        self.note, self.alone_until = taken.note, taken.alone_until
+        self.note, self.alone_until = taken.note, taken.careful_until
 
     @property
     def standing(self) -> OffsetAndMetadata:

@@ -8,7 +8,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 
 from trivium.kafka.claim import GroupOptions
 from trivium.kafka.security import arguments
-from trivium.kafka.suspects import Note, Taken, take_over
+from trivium.kafka.suspects import Manner, Note, Taken, take_over
 
 _LOG = logging.getLogger(__name__)
 
@@ -53,7 +53,8 @@ async def reading_begins(
     begins = {}
     for partition in wanted:
         offset, left = (first[partition], "") if partition in first else (found[partition].offset, found[partition].metadata)
-        taken = take_over(kept.get(partition, left or ""), offset, ends[partition]) if careful else Taken(Note())
+        note = kept.get(partition, left or "")
+        taken = take_over(note, offset, ends[partition], manner=Manner.SINGLY) if careful else Taken(Note())
         begins[partition] = Begin(offset, taken)
     return begins
 
