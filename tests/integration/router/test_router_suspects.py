@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 from faust.types import TP
 
-from streams.consumer import SafeConsumerThread
+from streams.consumer_thread import SafeConsumerThread
 from streams.spans import GROUP
 from trivium.codec import decode_terminal
 from trivium.core.request import Identity
