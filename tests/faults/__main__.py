@@ -9,14 +9,16 @@
 
 A Kafka of its own, two routers, two instances of each tier, a gateway, vendors that log every call and fail on command: each
 a process. The seed decides who dies, when, how, and what is asked; timing is the machine's. Status 0: every promise was kept
-and every floor reached; 1: not so; 2: it could not be run. The evidence stays in the folder that is printed."""
+and every floor reached; 1: not so; 2: it could not be run; 143: told to leave. The evidence stays in the folder that is printed."""
 
 import argparse
+import asyncio
 import json
 import logging
 import pickle
 import random
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -57,7 +59,10 @@ def say(sentence: str) -> None:
 
 
 async def run(chosen: argparse.Namespace, steps: Sequence[Step], folder: Path) -> Evidence:
-    """One run on a Kafka of its own, and its evidence."""
+    """One run on a Kafka of its own, and its evidence. On SIGTERM it ends what it started, and is cancelled."""
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     say("starting Kafka")
     cluster = start(ClusterOptions(folder / "kafka", port=0), say=lambda _sentence: None)
     try:
@@ -140,6 +145,9 @@ def main() -> int:
     except (PartFailed, KafkaFailed, TriviumError) as error:
         say(f"could not be run to its end (seed {chosen.seed}): {error}")
         return 2
+    except asyncio.CancelledError:
+        say(f"told to leave before its end (seed {chosen.seed})")
+        return 128 + signal.SIGTERM
     (folder / "evidence.pickle").write_bytes(pickle.dumps(evidence))
     floors = {"kills": (">=", float(_KILLS_OF_HOURS if chosen.hours else chosen.kills))}
     if chosen.no_crash_points:

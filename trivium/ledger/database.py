@@ -156,8 +156,8 @@ def prepare(engine: Engine, create: bool = True) -> bool:
         found = connection.execute(select(meta.c.value).where(meta.c.name == "version")).scalar()
     if found != str(VERSION):
         raise BadSetting(
-            f"the ledger's tables are of version {found}, this program's of version {VERSION}: name another database, "
-            "the topics fill it"
+            f"the ledger's tables are of version {found}, this program's of version {VERSION}: name another database or remove "
+            "this one (that of `make up`: `make clean`), the topics fill it anew"
         )
     return create and anew
 
