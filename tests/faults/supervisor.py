@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, assert_never
 
-from infra.part import PartFailed
+from infra.part import PartFailed, RunningPart
 from tests.faults.mesh import Mesh
 from tests.faults.offsets import Offsets
 from tests.faults.plan import Step, What
@@ -65,6 +65,9 @@ class Supervisor:
             if time.monotonic() > until or self._enough():
                 break
             following = steps[number + 1] if number + 1 < len(steps) else None
+            if following is None:
+                # What comes after the last fault is calm, not more load.
+                await self._until_asked(load)
             await self._do(step, following)
             if not step.hasty:
                 await self._until_recovered()
@@ -75,13 +78,15 @@ class Supervisor:
         await self._mesh.order("claude", {"clear": True})
         self._mesh.events.note("last")
         await asyncio.sleep(self._pace.quiet_s)
-        while self._load()["sent"] < self._pace.requests and load.process.returncode is None:
-            self._say(f"no more faults: {self._progress()}")
-            await asyncio.sleep(5)
         load.ask_to_leave()
         await self._until_ended(load)
         no_lag_ms = await self._until_calm()
         (self._mesh.folder / "calm.json").write_text(json.dumps({"last_fault_ms": last_ms, "no_lag_ms": no_lag_ms}))
+
+    async def _until_asked(self, load: RunningPart) -> None:
+        while self._load()["sent"] < self._pace.requests and load.process.returncode is None:
+            self._say(f"one fault is left: {self._progress()}")
+            await asyncio.sleep(5)
 
     def _enough(self) -> bool:
         wanted = self._pace
