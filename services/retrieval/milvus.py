@@ -44,6 +44,7 @@ MOST_LISTED: Final = 512
 RRF_K: Final = 60
 """Constant of reciprocal rank fusion: Cormack, Clarke and Buettcher, SIGIR 2009."""
 FIELDS: Final = ("document", "section", "version", "ordinal", "text", "lookup", "tokens", "epoch", "dense")
+_NEVER_ASKED: Final = {"grpc.keepalive_time_ms": 2**31 - 1, "grpc.keepalive_permit_without_calls": 0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,9 @@ class Place:
     token: str = ""
     lanes: int = 8
     """Calls at once. Milvus Lite computes in one interpreter: many only make each other wait."""
+    asked_if_alive: bool = True
+    """Whether pymilvus may ask an idle connection every 10 s if the other side lives. Milvus Lite, a child on this machine,
+    closes a connection over which that is asked too often (too_many_pings), with the calls on it."""
 
 
 def warm() -> None:
@@ -192,7 +196,8 @@ class Milvus:
         logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
         timeout = CONNECT_MS / 1000
         place = self._place
-        self._client = self._connected(lambda: MilvusClient(uri=place.uri, token=place.token, timeout=timeout))
+        options = {} if place.asked_if_alive else _NEVER_ASKED
+        self._client = self._connected(lambda: MilvusClient(uri=place.uri, token=place.token, timeout=timeout, grpc_options=options))
         self.mode = mode_of(str(self._client.get_server_version(timeout=timeout)))
 
     def _connected(self, make: Callable[[], Any]) -> Any:

@@ -45,8 +45,12 @@ async def opened_store(uri: str, token: str, embedding: Embedding) -> AsyncItera
         async with _connected(Place(uri, token), embedding) as store:
             yield store
     else:
-        async with _lite(uri) as lite, _connected(Place(lite.uri, lanes=LITE_LANES), embedding) as store:
+        async with _lite(uri) as lite, _connected(_of(lite), embedding) as store:
             yield store
+
+
+def _of(lite: LiteServer) -> Place:
+    return Place(lite.uri, lanes=LITE_LANES, asked_if_alive=False)
 
 
 @asynccontextmanager

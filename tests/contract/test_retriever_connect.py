@@ -4,7 +4,7 @@ import asyncio
 import struct
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import grpc
 import pytest
@@ -19,6 +19,8 @@ CALM = b"too_many_pings"
 GOAWAY = struct.pack(">I", 8 + len(CALM))[1:] + b"\x07\0" + bytes(4) + struct.pack(">II", 2**31 - 1, 0xB) + CALM
 """RFC 9113, 6.8: ENHANCE_YOUR_CALM, after streams that the server may have taken."""
 HEADERS = b"\x01"
+PING = b"\x06\0"
+"""One that asks; an answer has a flag."""
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
 
@@ -70,6 +72,34 @@ async def until_called(reader: asyncio.StreamReader) -> None:
         await reader.readexactly(int.from_bytes(head[:3], "big"))
 
 
+@asynccontextmanager
+async def listening() -> AsyncIterator[tuple[str, list[bytes]]]:
+    """The URI of a server; kinds and flags of the HTTP/2 frames that its clients send."""
+    server, kinds = grpc.server(ThreadPoolExecutor(2)), list[bytes]()
+    milvus_pb2_grpc.add_MilvusServiceServicer_to_server(Old(), server)
+    behind = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+
+    async def told(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(await reader.readexactly(len(PREFACE)))
+        with suppress(asyncio.IncompleteReadError):
+            while head := await reader.readexactly(9):
+                kinds.append(head[3:5])
+                writer.write(head + await reader.readexactly(int.from_bytes(head[:3], "big")))
+        writer.close()
+
+    async def met(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        to, back = await asyncio.open_connection("127.0.0.1", behind)
+        await asyncio.gather(told(reader, back), passed_on(to, writer))
+
+    front = await asyncio.start_server(met, "127.0.0.1", 0)
+    try:
+        yield f"http://127.0.0.1:{front.sockets[0].getsockname()[1]}", kinds
+    finally:
+        front.close()
+        await asyncio.to_thread(server.stop(0).wait)
+
+
 async def passed_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     while data := await reader.read(65_536):
         writer.write(data)
@@ -93,3 +123,19 @@ async def test_a_server_that_closes_every_connection_is_one_sentence() -> None:
             await store.connect()
         assert len(seen) >= len(CONNECT_AGAIN_S) + 1
         await store.close()
+
+
+async def test_milvus_lite_is_not_asked_whether_it_lives() -> None:
+    """pymilvus asks an idle connection after 10 s; Milvus Lite closes one that asks too often, and whatever is under way fails."""
+    async with listening() as (server, asked), listening() as (lite, spared):
+        stores = [Milvus(Place(server, lanes=1), 8), Milvus(Place(lite, lanes=1, asked_if_alive=False), 8)]
+        for store in stores:
+            await store.connect()
+        await asyncio.sleep(1)
+        asked.clear()
+        spared.clear()
+        await asyncio.sleep(11)
+        for store in stores:
+            await store.close()
+    assert PING in asked
+    assert PING not in spared

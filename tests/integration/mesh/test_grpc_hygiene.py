@@ -95,9 +95,9 @@ async def test_the_callers_deadline_reaches_the_tier_and_is_told(mesh: RunningMe
     name = new_id()
     await mesh.control("model", fault="hang", count=-1, match=name)
     gone = (await mesh.calls("model"))["by_status"].get("499", 0)
-    terminal = await mesh.grpc.complete(asking(f"{name}: hello", id=name, endpoint="/account"), timeout_s=1.5)
+    terminal = await mesh.grpc.complete(asking(f"{name}: hello", id=name, endpoint="/account"), timeout_s=4)
     assert terminal.kind.value == "expired"
-    assert terminal.attempts[0].deadline_ms <= terminal.arrived_ms + 1_500
+    assert terminal.attempts[0].deadline_ms <= terminal.arrived_ms + 4_000
     await until_called(mesh, "model", 499, gone)
 
 
