@@ -25,7 +25,7 @@ from trivium.codec import call_to_work, decode_terminal, journey_from, outcome_f
 from trivium.core.detect import Look, examined, nothing_found
 from trivium.core.errors import BadRequest
 from trivium.core.journey import advance, begin
-from trivium.core.outcome import Attempt
+from trivium.core.outcome import Attempt, Verdict
 from trivium.core.policy import Policy
 from trivium.core.request import Identity, Request
 from trivium.core.slip import Arrival, Call, End, Facts, Journey, Step, Work
@@ -188,7 +188,7 @@ def _as_call(step: Step, journey: Journey) -> Call:
         case Call():
             return step
         case End():
-            made = step.terminal.attempts
+            made = tuple(map(_went_on, step.terminal.attempts))
             number = len(made) + 1
             target = journey.route[-1].target
             opened = Attempt(number, target.name, step.terminal.ended_ms, journey.deadline_ms)
@@ -196,6 +196,10 @@ def _as_call(step: Step, journey: Journey) -> Call:
             return Call(standing, Work(journey.request, number, target, journey.task, journey.deadline_ms))
         case unreachable:
             assert_never(unreachable)
+
+
+def _went_on(attempt: Attempt) -> Attempt:
+    return replace(attempt, verdict=Verdict.FELL_BACK) if attempt.verdict is Verdict.FAILED else attempt
 
 
 def _standing(request: Request, step: Step, policy: Policy, arrival: Arrival, now_ms: int) -> Journey:

@@ -244,6 +244,7 @@ def test_what_was_spent_before_a_fold_is_in_the_bill_after_it() -> None:
         assert again.attempt == 3
         assert [attempt.cost_micro_dollars for attempt in again.slip.attempts] == [3, 76, 0]
         assert [attempt.fault.kind for attempt in again.slip.attempts] == ["unavailable", "unavailable", ""]
+        assert [attempt.verdict for attempt in again.slip.attempts] == ["fell_back", "fell_back", "open"]
 
 
 def test_a_key_with_more_than_one_slash_is_read_from_the_terminal() -> None:
