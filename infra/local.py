@@ -52,6 +52,10 @@ class MeshOptions:
     part_environ: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """On top, by part: each may come to Kafka as a principal of its own."""
 
+    def reply_topics(self) -> Sequence[str]:
+        """Of all tenants of the policy; beside the topics that every mesh has."""
+        return sorted({topic for tenant in load(self.policy).tenants.values() for topic in tenant.reply_topics})
+
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
@@ -107,8 +111,7 @@ class LocalMesh:
     async def _start_broker(self) -> str:
         if self.options.kafka:
             return self.options.kafka
-        replies = sorted({t for tenant in load(self.options.policy).tenants.values() for t in tenant.reply_topics})
-        arguments = ("--mesh", *(word for topic in replies for word in ("--reply-topic", topic)))
+        arguments = ("--mesh", *(word for topic in self.options.reply_topics() for word in ("--reply-topic", topic)))
         ready = await self._run(Part("broker", "infra.broker", arguments))
         return str(ready["bootstrap"])
 

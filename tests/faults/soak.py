@@ -186,9 +186,10 @@ async def run(options: argparse.Namespace) -> dict[str, Any]:
     samples: dict[str, list[Sample]] = {}
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="trivium-soak-")))
+        chosen = MeshOptions(data=folder, kafka=options.kafka)
         if options.kafka:
-            await ensure(options.kafka, all_topics(["trivium.replies.globex", "trivium.replies.globex-batch"]), Layout(), create=True)
-        mesh = await stack.enter_async_context(LocalMesh(MeshOptions(data=folder, kafka=options.kafka)))
+            await ensure(options.kafka, all_topics(chosen.reply_topics()), Layout(), create=True)
+        mesh = await stack.enter_async_context(LocalMesh(chosen))
         async with channel(mesh.addresses.retrieval) as retrieval:
             await ingest(retrieval, "acme", "docs", select(DOCUMENTS), lambda _sent: None)
         client = KafkaClient(mesh.addresses.kafka, "acme", options=KafkaClientOptions(in_flight=4_096, fetch_max_wait_ms=100))

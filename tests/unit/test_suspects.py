@@ -111,3 +111,11 @@ def test_a_takeover_that_is_told_more_than_once_counts_once() -> None:
         taken = take_over(text, 10, 20, again)
         text = taken.note.text(10)
     assert (taken.note.starts, taken.careful_until) == (1, 0)
+
+
+def test_a_takeover_after_a_portion_was_named_counts_once_too() -> None:
+    text = "trivium starts=2 until=1000 from=128 to=192"
+    for again in (False, True, True):
+        taken = take_over(text, 100, 900, again)
+        text = taken.note.text(100)
+    assert text == "trivium starts=3 until=1000 from=128 to=192"

@@ -120,7 +120,7 @@ def take_over(text: str, committed: int, end: int, again: bool = False, manner: 
     """A partition comes to this process: `text` was left beside `committed`, and its log ends at `end`. `again`: it has not
     gone since this process noted that it took it over."""
     left = read(text)
-    if again and left.at == NOBODY:
+    if again and (left.at == NOBODY or left.to):
         left = left.alive()
     if committed >= left.until:
         left = Note(out=left.out)
