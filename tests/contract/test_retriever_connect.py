@@ -2,7 +2,7 @@
 
 import asyncio
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 
@@ -21,6 +21,8 @@ GOAWAY = struct.pack(">I", 8 + len(CALM))[1:] + b"\x07\0" + bytes(4) + struct.pa
 HEADERS = b"\x01"
 PING = b"\x06\0"
 """One that asks; an answer has a flag."""
+Met = Callable[[asyncio.StreamReader, asyncio.StreamWriter, int], Awaitable[None]]
+"""Handles a connection; the number is the port of the server behind it."""
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
 
@@ -35,14 +37,26 @@ class Old(milvus_pb2_grpc.MilvusServiceServicer):  # type: ignore[misc]
 
 
 @asynccontextmanager
-async def closing(times: int) -> AsyncIterator[tuple[str, list[int]]]:
-    """The URI of a server that closes its first connections as too_many_pings does; a list with an entry for each connection."""
-    server, seen = grpc.server(ThreadPoolExecutor(2)), list[int]()
+async def fronted(met: Met) -> AsyncIterator[str]:
+    """The URI of a server before which every connection is met by that."""
+    server = grpc.server(ThreadPoolExecutor(2))
     milvus_pb2_grpc.add_MilvusServiceServicer_to_server(Old(), server)
     behind = server.add_insecure_port("127.0.0.1:0")
     server.start()
+    front = await asyncio.start_server(lambda reader, writer: met(reader, writer, behind), "127.0.0.1", 0)
+    try:
+        yield f"http://127.0.0.1:{front.sockets[0].getsockname()[1]}"
+    finally:
+        front.close()
+        await asyncio.to_thread(server.stop(0).wait)
 
-    async def met(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+
+@asynccontextmanager
+async def closing(times: int) -> AsyncIterator[tuple[str, list[int]]]:
+    """The URI of a server that closes its first connections as too_many_pings does; a list with an entry for each connection."""
+    seen = list[int]()
+
+    async def met(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, behind: int) -> None:
         seen.append(len(seen))
         if len(seen) <= times:
             # A call that was not sent yet gRPC sends again by itself.
@@ -55,12 +69,8 @@ async def closing(times: int) -> AsyncIterator[tuple[str, list[int]]]:
         to, back = await asyncio.open_connection("127.0.0.1", behind)
         await asyncio.gather(passed_on(reader, back), passed_on(to, writer))
 
-    front = await asyncio.start_server(met, "127.0.0.1", 0)
-    try:
-        yield f"http://127.0.0.1:{front.sockets[0].getsockname()[1]}", seen
-    finally:
-        front.close()
-        await asyncio.to_thread(server.stop(0).wait)
+    async with fronted(met) as uri:
+        yield uri, seen
 
 
 async def until_called(reader: asyncio.StreamReader) -> None:
@@ -75,10 +85,7 @@ async def until_called(reader: asyncio.StreamReader) -> None:
 @asynccontextmanager
 async def listening() -> AsyncIterator[tuple[str, list[bytes]]]:
     """The URI of a server; kinds and flags of the HTTP/2 frames that its clients send."""
-    server, kinds = grpc.server(ThreadPoolExecutor(2)), list[bytes]()
-    milvus_pb2_grpc.add_MilvusServiceServicer_to_server(Old(), server)
-    behind = server.add_insecure_port("127.0.0.1:0")
-    server.start()
+    kinds = list[bytes]()
 
     async def told(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(await reader.readexactly(len(PREFACE)))
@@ -88,16 +95,12 @@ async def listening() -> AsyncIterator[tuple[str, list[bytes]]]:
                 writer.write(head + await reader.readexactly(int.from_bytes(head[:3], "big")))
         writer.close()
 
-    async def met(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def met(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, behind: int) -> None:
         to, back = await asyncio.open_connection("127.0.0.1", behind)
         await asyncio.gather(told(reader, back), passed_on(to, writer))
 
-    front = await asyncio.start_server(met, "127.0.0.1", 0)
-    try:
-        yield f"http://127.0.0.1:{front.sockets[0].getsockname()[1]}", kinds
-    finally:
-        front.close()
-        await asyncio.to_thread(server.stop(0).wait)
+    async with fronted(met) as uri:
+        yield uri, kinds
 
 
 async def passed_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
