@@ -68,20 +68,20 @@ class SafeConsumerThread(AIOKafkaConsumerThread):
 
     async def write_notes(self, partitions: Sequence[TP]) -> None:
         """Commit what is committed once more, with the notes of now."""
-        note = self._owner.note
-        stood = {tp: self._stood[tp] for tp in partitions if tp in self._stood}
-        await self._commit_noted({TopicPartition(*tp): OffsetAndMetadata(at, note(tp, at)) for tp, at in stood.items()})
+        await self._commit_noted(self._noted({tp: self._stood[tp] for tp in partitions if tp in self._stood}))
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         """Commit; False when it did not happen: it is tried again, or the records come again. Never a crash."""
         assigned = self.assignment()
-        note = self._owner.note
         ours = {tp: at for tp, at in offsets.items() if tp in assigned}
         pass_by(self._owner.crash_at, Point.BEFORE_COMMIT)
-        if not await self._commit_noted({TopicPartition(*tp): OffsetAndMetadata(at, note(tp, at)) for tp, at in ours.items()}):
+        if not await self._commit_noted(self._noted(ours)):
             return False
         self._stood |= ours
         return True
+
+    def _noted(self, offsets: Mapping[TP, int]) -> Mapping[TopicPartition, OffsetAndMetadata]:
+        return {TopicPartition(*tp): OffsetAndMetadata(at, self._owner.note(tp, at)) for tp, at in offsets.items()}
 
     async def _commit_noted(self, due: Mapping[TopicPartition, OffsetAndMetadata]) -> bool:
         try:
